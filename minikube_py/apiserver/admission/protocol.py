@@ -1,0 +1,53 @@
+"""An admission plugin changes (mutate) or refuses (validate) one write; the catalog orders the plugins."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from minikube_py.apiserver.request_info import RequestInfo, UserInfo
+from minikube_py.objects.errors import Object
+from minikube_py.resources.kind import GVR, ResourceKind
+
+
+class ObjectReader(Protocol):
+    """Consistent reads from the store's memory; objects are shared, read-only."""
+
+    def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None: ...
+
+    def list(self, gvr: GVR, namespace: str = "") -> list[Object]: ...
+
+
+@dataclass
+class AdmissionRequest:
+    """One write on its way. operation is CREATE, UPDATE, DELETE or CONNECT.
+
+    obj is None on DELETE and old on CREATE; mutate changes obj in place. For a subresource with a body of its own kind
+    (binding, eviction, token) obj is that body. warnings become `Warning: 299` headers.
+    """
+
+    info: RequestInfo
+    kind: ResourceKind
+    operation: str
+    user: UserInfo
+    obj: Object | None
+    old: Object | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    dry_run: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def namespace(self) -> str:
+        return self.info.namespace
+
+    @property
+    def subresource(self) -> str:
+        return self.info.subresource
+
+
+class AdmissionPlugin(Protocol):
+    """name is Kubernetes' plugin name. Both calls raise ApiError subclasses, most often Forbidden."""
+
+    name: str
+
+    async def mutate(self, request: AdmissionRequest) -> None: ...
+
+    async def validate(self, request: AdmissionRequest) -> None: ...
