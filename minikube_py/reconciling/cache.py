@@ -1,24 +1,14 @@
 """Keeps the last seen state of the objects of one informer, with indexes over them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 import orjson
 
 from minikube_py.objects.errors import Object
+from minikube_py.objects.meta import Key as Key
 
 IndexFn = Callable[[Object], Iterable[str]]
 """The values under which an object is found in one index; pure, and answered from the object alone."""
-
-
-class Key(NamedTuple):
-    """Which object: namespace ('' for cluster-scoped kinds) and name."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 Objects = list[Object]

@@ -116,14 +116,14 @@ async def _work(controller: Controller, queue: WorkQueue[Key]) -> None:
         try:
             again = await controller.reconcile(key)
         except (Conflict, NotFound) as error:
-            log.debug("%s %s: %s", controller.name, key, error)
+            log.debug("%s %s: %s", controller.name, "/".join(key), error)
             queue.add_rate_limited(key)
         except (ApiError, OSError, TimeoutError) as error:
-            log.warning("%s %s: %s", controller.name, key, error)
+            log.warning("%s %s: %s", controller.name, "/".join(key), error)
             queue.add_rate_limited(key)
         except Exception:
             # One object that trips over a bug must not stop the others.
-            log.exception("%s %s", controller.name, key)
+            log.exception("%s %s", controller.name, "/".join(key))
             queue.add_rate_limited(key)
         else:
             queue.forget(key)
