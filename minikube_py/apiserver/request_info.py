@@ -11,7 +11,10 @@ from minikube_py.resources.kind import GVR
 
 @dataclass(frozen=True)
 class RequestInfo:
-    """What a request is about. For non-resource requests only path and verb are set."""
+    """What a request is about. For non-resource requests only path and verb are set.
+
+    The selectors are the query string's, for list, watch and deletecollection: nodes may list only with the right one.
+    """
 
     path: str
     verb: str
@@ -23,6 +26,8 @@ class RequestInfo:
     namespace: str = ""
     name: str = ""
     parts: tuple[str, ...] = field(default=())
+    field_selector: str = ""
+    label_selector: str = ""
 
     @property
     def gvr(self) -> GVR:

@@ -1,0 +1,74 @@
+"""Lists the authenticators, in the order they are asked, and asks them as one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from minikube_py.apiserver.admission.protocol import ObjectReader
+from minikube_py.apiserver.authn.bootstrap_tokens import BootstrapTokens
+from minikube_py.apiserver.authn.protocol import Authenticated, Authenticator, Credentials
+from minikube_py.apiserver.authn.service_accounts import ServiceAccountTokens, TokenTrust
+from minikube_py.apiserver.authn.static_tokens import StaticTokens
+from minikube_py.apiserver.authn.x509 import ClientCertificates
+from minikube_py.objects.errors import Unauthorized
+
+AUTHENTICATED_GROUP = "system:authenticated"
+
+
+@dataclass(frozen=True)
+class AuthenticationOptions:
+    """client_ca_pem b'' and token_file None switch those two off."""
+
+    reader: ObjectReader
+    trust: TokenTrust
+    client_ca_pem: bytes = b""
+    token_file: Path | None = None
+
+
+Factory = Callable[[AuthenticationOptions], Authenticator | None]
+
+AUTHENTICATORS: dict[str, Factory] = {
+    "x509": lambda o: ClientCertificates(o.client_ca_pem) if o.client_ca_pem else None,
+    "static_tokens": lambda o: StaticTokens.from_file(o.token_file) if o.token_file else None,
+    "service_accounts": lambda o: ServiceAccountTokens(o.trust, o.reader),
+    "bootstrap_tokens": lambda o: BootstrapTokens(o.reader),
+}
+
+
+class UnionAuthenticator:
+    """The first that knows the credential decides; a refusal stands only when nobody else accepts."""
+
+    name = "union"
+
+    def __init__(self, authenticators: Sequence[Authenticator]) -> None:
+        self._authenticators = tuple(authenticators)
+
+    async def authenticate(self, credentials: Credentials) -> Authenticated | None:
+        """Adds system:authenticated. None without any credential; raises Unauthorized when none is good."""
+        refusal: Unauthorized | None = None
+        for authenticator in self._authenticators:
+            try:
+                answer = await authenticator.authenticate(credentials)
+            except Unauthorized as error:
+                refusal = refusal or error
+                continue
+            if answer is not None:
+                return with_authenticated_group(answer)
+        if refusal is not None:
+            raise refusal
+        if credentials.bearer_token:
+            raise Unauthorized("Unauthorized")
+        return None
+
+
+def with_authenticated_group(answer: Authenticated) -> Authenticated:
+    user = answer.user
+    if AUTHENTICATED_GROUP in user.groups or "system:unauthenticated" in user.groups:
+        return answer
+    return replace(answer, user=replace(user, groups=(*user.groups, AUTHENTICATED_GROUP)))
+
+
+def build_authenticator(options: AuthenticationOptions) -> UnionAuthenticator:
+    """Raises OSError or ValueError when the token file can't be used."""
+    made = [factory(options) for factory in AUTHENTICATORS.values()]
+    return UnionAuthenticator([a for a in made if a is not None])

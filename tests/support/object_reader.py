@@ -1,0 +1,26 @@
+"""An ObjectReader over a plain dict, for tests of what reads and never writes."""
+
+from minikube_py.objects.errors import Object
+from minikube_py.resources.kind import GVR
+
+
+class DictReader:
+    """Objects under (gvr, namespace, name)."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[GVR, str, str], Object] = {}
+
+    def add(self, gvr: GVR, obj: Object) -> Object:
+        metadata = obj.setdefault("metadata", {})
+        metadata.setdefault("uid", f"uid-{metadata['name']}")
+        self.objects[gvr, metadata.get("namespace", ""), metadata["name"]] = obj
+        return obj
+
+    def remove(self, gvr: GVR, name: str, namespace: str = "") -> None:
+        del self.objects[gvr, namespace, name]
+
+    def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None:
+        return self.objects.get((gvr, namespace, name))
+
+    def list(self, gvr: GVR, namespace: str = "") -> list[Object]:
+        return [o for (g, ns, _), o in self.objects.items() if g == gvr and namespace in ("", ns)]
