@@ -1,0 +1,60 @@
+"""Lists the kinds that mkube serves: the schema table of Kubernetes v1.37 joined with the rules of each kind's file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from minikube_py.resources import schema
+from minikube_py.resources.kind import GVK, KindRules, ResourceKind, Subresource
+from minikube_py.resources.registry import KindRegistry
+
+RULES: dict[tuple[str, str], KindRules] = {}
+"""The rules of each kind by (group, Kind), for all its versions unless VERSION_RULES names one."""
+
+VERSION_RULES: dict[tuple[str, str, str], KindRules] = {}
+"""The rules of one version, by (group, version, Kind), where they differ from the other versions' rules."""
+
+STORED_UNDER = {("events.k8s.io", "events"): "/events"}
+"""Resources whose objects are those of another group's resource, by (group, plural)."""
+
+
+def built_in_kinds(runtime_config: Mapping[str, bool] | None = None) -> KindRegistry:
+    """The built-in kinds. Stable versions are served unless `runtime_config` says otherwise: its keys are as in
+    kube-apiserver's flag: `group/version`, `group/version/resource`, api/all, api/ga, api/beta, api/alpha.
+    The core group's version is `v1`."""
+    config = runtime_config or {}
+    return KindRegistry(_kind(entry) for entry in schema.kind_table() if _is_served(entry, config))
+
+
+def _is_served(entry: Mapping[str, Any], config: Mapping[str, bool]) -> bool:
+    version = entry["version"]
+    group_version = f"{entry['group']}/{version}" if entry["group"] else version
+    level = "alpha" if "alpha" in version else "beta" if "beta" in version else "ga"
+    for key in (f"{group_version}/{entry['plural']}", group_version, f"api/{level}", "api/all"):
+        if key in config:
+            return config[key]
+    return bool(entry["default"])
+
+
+def _kind(entry: Mapping[str, Any]) -> ResourceKind:
+    group, version, kind, plural = entry["group"], entry["version"], entry["kind"], entry["plural"]
+    subresources = {
+        name: Subresource(name, GVK(*body["kind"]), tuple(body["verbs"]))
+        for name, body in entry["subresources"].items()
+    }
+    rules = VERSION_RULES.get((group, version, kind)) or RULES.get((group, kind)) or KindRules()
+    return ResourceKind(
+        group=group,
+        version=version,
+        kind=kind,
+        plural=plural,
+        singular=kind.lower(),
+        namespaced=entry["namespaced"],
+        verbs=tuple(entry["verbs"]),
+        short_names=tuple(entry["shortNames"]),
+        categories=tuple(entry["categories"]),
+        subresources=subresources,
+        storage=GVK(*entry["storage"]),
+        storage_resource=STORED_UNDER.get((group, plural), ""),
+        schema=entry["schema"],
+        rules=rules,
+    )
