@@ -33,7 +33,7 @@ class SchemaNode:
     """
 
     type: NodeType = "any"
-    properties_source: Properties | Callable[[], Properties] = field(default=_NO_PROPERTIES, repr=False)
+    properties_source: Properties | Callable[[], Properties] = field(default_factory=lambda: _NO_PROPERTIES, repr=False)
     additional_source: SchemaNode | Callable[[], SchemaNode | None] | None = field(default=None, repr=False)
     items_source: SchemaNode | Callable[[], SchemaNode | None] | None = field(default=None, repr=False)
     list_type: ListType = "atomic"
