@@ -53,23 +53,16 @@ SHORT_NAMES = {
     "storageclasses": ["sc"],
     "volumeattributesclasses": ["vac"],
 }
-CATEGORIES = {
-    **dict.fromkeys(
-        (
-            "pods", "replicationcontrollers", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
-            "horizontalpodautoscalers", "jobs", "cronjobs",
-        ),
-        ["all"],
-    ),
-    **dict.fromkeys(
-        (
-            "customresourcedefinitions", "apiservices", "mutatingwebhookconfigurations",
-            "validatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
-            "mutatingadmissionpolicies", "mutatingadmissionpolicybindings",
-        ),
-        ["api-extensions"],
-    ),
-}  # fmt: skip
+ALL = (
+    "pods", "replicationcontrollers", "services", "daemonsets", "deployments", "replicasets", "statefulsets",
+    "horizontalpodautoscalers", "jobs", "cronjobs",
+)  # fmt: skip
+API_EXTENSIONS = (
+    "customresourcedefinitions", "apiservices", "mutatingwebhookconfigurations", "validatingwebhookconfigurations",
+    "validatingadmissionpolicies", "validatingadmissionpolicybindings", "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
+)  # fmt: skip
+CATEGORIES = {plural: ["all"] for plural in ALL} | {plural: ["api-extensions"] for plural in API_EXTENSIONS}
 
 PROXY_VERBS = ["create", "delete", "get", "patch", "update"]
 CONNECT = {

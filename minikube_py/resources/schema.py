@@ -21,13 +21,15 @@ Definition = dict[str, Any]
 @cache
 def definitions() -> dict[str, Definition]:
     """Every definition by its long name (`io.k8s.api.core.v1.Pod`); a `$ref` is such a name. Read-only."""
-    return _load("definitions.json")
+    table: dict[str, Definition] = _load("definitions.json")
+    return table
 
 
 @cache
 def kind_table() -> list[dict[str, Any]]:
     """One entry a resource of each version: names, scope, verbs, subresources, stored version, served by default."""
-    return _load("kinds.json")
+    table: list[dict[str, Any]] = _load("kinds.json")
+    return table
 
 
 @cache
