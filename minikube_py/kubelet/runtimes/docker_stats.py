@@ -1,0 +1,53 @@
+"""CPU and memory use of a node's containers, read from Docker's one-shot statistics."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from minikube_py.kubelet.runtimes import docker_labels as label
+from minikube_py.kubelet.runtimes.docker_engine import DockerEngine, EngineError
+from minikube_py.kubelet.runtimes.docker_labels import Owner
+from minikube_py.kubelet.runtimes.docker_states import epoch
+
+
+async def container_stats(engine: DockerEngine, owner: Owner) -> dict[str, Any]:
+    """{pod uid: {container name: numbers}} of what runs. The sandbox is not listed.
+
+    Numbers: time (epoch seconds), cpu_ns (total), memory_bytes, working_set_bytes, pids.
+    """
+    filters = orjson.dumps({"label": [*owner.filters(), f"{label.KIND}={label.KIND_CONTAINER}"]}).decode()
+    listed = await engine.request("GET", "/containers/json", {"filters": filters})
+    answers = await asyncio.gather(*(_one(engine, one["Id"]) for one in listed))
+    pods: dict[str, Any] = {}
+    for one, numbers in zip(listed, answers, strict=True):
+        if numbers:
+            labels = one["Labels"]
+            pods.setdefault(labels[label.POD_UID], {})[labels[label.CONTAINER]] = numbers
+    return pods
+
+
+async def _one(engine: DockerEngine, container_id: str) -> dict[str, float]:
+    try:
+        query = {"stream": "false", "one-shot": "true"}
+        return container_numbers(await engine.request("GET", f"/containers/{container_id}/stats", query))
+    except EngineError:
+        return {}  # it ended meanwhile
+
+
+def container_numbers(answer: Mapping[str, Any]) -> dict[str, float]:
+    memory = answer.get("memory_stats") or {}
+    usage = int(memory.get("usage") or 0)
+    detail = memory.get("stats") or {}
+    # cgroup v1 names it total_inactive_file, v2 inactive_file; Kubernetes' working set leaves it out.
+    inactive = int(detail.get("total_inactive_file", detail.get("inactive_file", 0)))
+    if not usage:
+        return {}
+    return {
+        "time": epoch(answer.get("read", "")),
+        "cpu_ns": int(answer["cpu_stats"]["cpu_usage"]["total_usage"]),
+        "memory_bytes": usage,
+        "working_set_bytes": max(0, usage - inactive),
+        "pids": int((answer.get("pids_stats") or {}).get("current") or 0),
+    }
