@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 NodeType: TypeAlias = Literal["object", "array", "string", "integer", "number", "boolean", "any"]
 ListType: TypeAlias = Literal["atomic", "set", "map"]
 MapType: TypeAlias = Literal["granular", "atomic"]
+Shape: TypeAlias = Literal["leaf", "map", "list-map", "list-set", "deduced"]
 PatchStrategy: TypeAlias = Literal["", "merge", "replace", "retainKeys", "merge,retainKeys"]
 
 Properties: TypeAlias = Mapping[str, "SchemaNode"]
@@ -63,6 +64,24 @@ class SchemaNode:
         """What each element of a list looks like."""
         source = self.items_source
         return source if source is None or isinstance(source, SchemaNode) else source()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """How ownership divides the value: not at all (leaf), by key, by list-map key, by set element, or by what it is.
+
+        An object about which nothing is known is one leaf, as in Kubernetes, unless unknown fields are kept.
+        """
+        if self.type == "array":
+            if self.list_type == "map" and self.map_keys:
+                return "list-map"
+            return "list-set" if self.list_type == "set" else "leaf"
+        if self.is_int_or_string or self.type not in ("object", "any"):
+            return "leaf"
+        if self.map_type == "atomic":
+            return "leaf"
+        if self.properties or self.additional is not None:
+            return "map"
+        return "deduced" if self.preserve_unknown else "leaf"
 
     def child(self, key: str) -> SchemaNode | None:
         """The node under `key` of an object, or None where the schema says nothing about it."""
