@@ -1,0 +1,162 @@
+"""Holds the validated settings of a server and of an agent: frozen, checked once, passed on as they are."""
+
+import ipaddress
+import os
+import re
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_HTTPS_PORT = 6443
+RUNTIMES = ("docker", "fake")
+_NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+
+
+class ConfigError(ValueError):
+    """A setting that can't be used; the text is one sentence for the user."""
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/mkube` as root, else `~/.local/share/mkube` (XDG_DATA_HOME is honoured)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/mkube")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "mkube"
+
+
+def default_node_name() -> str:
+    """This machine's host name as a DNS subdomain."""
+    name = re.sub(r"[^a-z0-9.-]", "-", socket.gethostname().lower()).strip("-.")
+    return name or "node"
+
+
+def _check_node_name(name: str) -> None:
+    if not _NODE_NAME.fullmatch(name):
+        raise ConfigError(f"--node-name {name!r} is not a DNS subdomain (lower-case letters, digits, '-' and '.')")
+
+
+def _network(flag: str, text: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise ConfigError(f"{flag} {text!r} is not an IPv4 range such as 10.42.0.0/16: {error}") from None
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Cluster-wide addresses and names. Ranges in CIDR form."""
+
+    cluster_cidr: str = "10.42.0.0/16"
+    service_cidr: str = "10.43.0.0/16"
+    cluster_dns: str = "10.43.0.10"
+    cluster_domain: str = "cluster.local"
+
+    def __post_init__(self) -> None:
+        cluster = _network("--cluster-cidr", self.cluster_cidr)
+        service = _network("--service-cidr", self.service_cidr)
+        if cluster.overlaps(service):
+            raise ConfigError(f"--cluster-cidr {cluster} and --service-cidr {service} overlap")
+        if cluster.prefixlen > 24:
+            raise ConfigError(f"--cluster-cidr {cluster} has no room for a node's /24")
+        if service.prefixlen < 12 or service.prefixlen > 28:
+            raise ConfigError(f"--service-cidr {service} must have a prefix of 12 to 28 bits")
+        try:
+            dns = ipaddress.IPv4Address(self.cluster_dns)
+        except ValueError:
+            raise ConfigError(f"--cluster-dns {self.cluster_dns!r} is not an IPv4 address") from None
+        if dns not in service:
+            raise ConfigError(f"--cluster-dns {dns} is not in --service-cidr {service}")
+
+    @property
+    def api_service_ip(self) -> str:
+        """The `kubernetes` Service's address: the first of the service range."""
+        return str(ipaddress.IPv4Network(self.service_cidr)[1])
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """What `mkube server` was told. Raises ConfigError when the settings don't fit together."""
+
+    data_dir: Path
+    bind_address: str = "127.0.0.1"
+    https_listen_port: int = DEFAULT_HTTPS_PORT
+    node_name: str = ""
+    container_runtime: str = "docker"
+    docker_host: str = ""
+    nodes: int = 1
+    fake_nodes: int = 0
+    disable_agent: bool = False
+    network: NetworkConfig = NetworkConfig()
+    write_kubeconfig: Path | None = None
+    token: str = ""
+    tls_sans: tuple[str, ...] = ()
+    datastore_endpoint: str = ""
+    runtime_config: dict[str, bool] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            ipaddress.ip_address(self.bind_address)
+        except ValueError:
+            raise ConfigError(f"--bind-address {self.bind_address!r} is not an IP address") from None
+        if not 0 <= self.https_listen_port <= 65535:
+            raise ConfigError(f"--https-listen-port {self.https_listen_port} is not a port number")
+        if self.container_runtime not in RUNTIMES:
+            raise ConfigError(f"--container-runtime {self.container_runtime!r} is not one of {', '.join(RUNTIMES)}")
+        if self.nodes < 1 or self.nodes > 100:
+            raise ConfigError(f"--nodes {self.nodes} must be from 1 to 100")
+        if self.fake_nodes < 0:
+            raise ConfigError(f"--fake-nodes {self.fake_nodes} must not be negative")
+        if self.node_name:
+            _check_node_name(self.node_name)
+
+    @property
+    def kubeconfig_path(self) -> Path:
+        return self.write_kubeconfig or self.data_dir / "kubeconfig"
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """The names of the nodes that run in this process on `container_runtime`, the first one first."""
+        if self.disable_agent:
+            return ()
+        first = self.node_name or default_node_name()
+        return (first, *(f"{first}-{number}" for number in range(2, self.nodes + 1)))
+
+    @property
+    def fake_node_names(self) -> tuple[str, ...]:
+        """The names of the simulated nodes beside them."""
+        return tuple(f"fake-{number}" for number in range(self.fake_nodes))
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """What `mkube agent` was told."""
+
+    server: str
+    token: str
+    data_dir: Path
+    node_name: str = ""
+    container_runtime: str = "docker"
+    docker_host: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.server.startswith("https://"):
+            raise ConfigError(f"--server {self.server!r} must be an https:// URL such as https://10.0.0.1:6443")
+        if self.container_runtime not in RUNTIMES:
+            raise ConfigError(f"--container-runtime {self.container_runtime!r} is not one of {', '.join(RUNTIMES)}")
+        if self.node_name:
+            _check_node_name(self.node_name)
+
+    @property
+    def name(self) -> str:
+        return self.node_name or default_node_name()
+
+
+def parse_runtime_config(text: str) -> dict[str, bool]:
+    """`GROUP/VERSION=true|false,...` (also `v1` and `api/all`, `api/beta`). Raises ConfigError."""
+    switches: dict[str, bool] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, equals, value = part.partition("=")
+        if not name or (equals and value not in ("true", "false")):
+            raise ConfigError(f"--runtime-config {part!r} is not of the form GROUP/VERSION=true or GROUP/VERSION=false")
+        switches[name] = value != "false"
+    return switches
