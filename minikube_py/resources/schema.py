@@ -1,54 +1,40 @@
-"""Reads the schema table of Kubernetes v1.37: definitions, the list of kinds, and schema nodes for merging."""
+"""Answers what the schema says of a kind: nodes for merging, and the one-pass check of decoded objects.
+
+The tables themselves are in schema_table.py, the check in schema_check.py.
+"""
 
 from functools import cache
-from importlib.resources import files
-from typing import Any
 
-import orjson
-
+from minikube_py.objects.errors import Object
 from minikube_py.objects.schema_node import ANY, SchemaNode
 from minikube_py.resources.kind import ResourceKind
+from minikube_py.resources.schema_check import SchemaReport, check_definition
+from minikube_py.resources.schema_table import (
+    Definition,
+    definition_names,
+    definition_of,
+    definitions,
+    kind_table,
+    resolve,
+)
 
-META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
-INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
-TIME = META + "Time"
-MICRO_TIME = META + "MicroTime"
-
-Definition = dict[str, Any]
-
-
-@cache
-def definitions() -> dict[str, Definition]:
-    """Every definition by its long name (`io.k8s.api.core.v1.Pod`); a `$ref` is such a name. Read-only."""
-    table: dict[str, Definition] = _load("definitions.json")
-    return table
-
-
-@cache
-def kind_table() -> list[dict[str, Any]]:
-    """One entry a resource of each version: names, scope, verbs, subresources, stored version, served by default."""
-    table: list[dict[str, Any]] = _load("kinds.json")
-    return table
+__all__ = [
+    "SchemaReport", "check", "check_definition", "definition_names", "definition_of", "definitions", "kind_table",
+    "node_for", "node_of", "prune",
+]  # fmt: skip
 
 
-@cache
-def definition_names() -> dict[tuple[str, str, str], str]:
-    """The definition of each (group, version, kind), also of kinds that are no resources (Scale, Status, Eviction).
-
-    DeleteOptions and WatchEvent exist in every group; they are listed under their first one, the core group.
-    """
-    found: dict[tuple[str, str, str], str] = {}
-    for name, body in definitions().items():
-        for gvk in body.get("x-kubernetes-group-version-kind", ())[:1]:
-            found[gvk["group"], gvk["version"], gvk["kind"]] = name
-    return found
+def check(kind: ResourceKind, obj: Object) -> SchemaReport:
+    """Checks and cleans a decoded object in place, as Go's decoding and encoding would leave it: unknown fields and
+    nulls are gone, quantities and times are in their canonical form. A kind without a definition passes as it is."""
+    if kind.schema not in definitions():
+        return SchemaReport()
+    return check_definition(kind.schema, obj)
 
 
-def definition_of(group: str, version: str, kind: str) -> str | None:
-    """The definition name for a body's GVK; DeleteOptions and friends are found for any group."""
-    names = definition_names()
-    return names.get((group, version, kind)) or names.get(("", "v1", kind))
+def prune(kind: ResourceKind, obj: Object) -> list[str]:
+    """Drops unknown fields (and all else that `check` cleans) in place; gives the paths of the unknown fields."""
+    return list(check(kind, obj).unknown_fields)
 
 
 def node_for(kind: ResourceKind) -> SchemaNode:
@@ -60,19 +46,6 @@ def node_for(kind: ResourceKind) -> SchemaNode:
 def node_of(name: str) -> SchemaNode:
     """The node of a definition, its children built on first use."""
     return _node(definitions()[name])
-
-
-def _load(name: str) -> Any:
-    return orjson.loads(files("minikube_py.resources").joinpath("schema", name).read_bytes())
-
-
-def resolve(place: Definition) -> Definition:
-    """The definition a place points to with what stands beside its `$ref` (patch strategy and the like) laid on top."""
-    ref = place.get("$ref")
-    if ref is None:
-        return place
-    body = definitions()[ref]
-    return {**body, **place} if len(place) > 1 else body
 
 
 def _node(place: Definition) -> SchemaNode:
