@@ -270,9 +270,8 @@ def field_set(value: Any, node: SchemaNode) -> FieldSet:
     """The fields that an applied configuration lays claim to (structured-merge-diff's ToFieldSet), below `value`."""
     shape = shape_of(node, value)
     if shape == "map":
-        return {
-            f"f:{name}": _claimed(name, child, node) for name, child in value.items() if _is_claim(child, name, node)
-        }
+        claims = ((name, _claim(name, child, node)) for name, child in value.items())
+        return {f"f:{name}": claim for name, claim in claims if claim is not None}
     if shape == "leaf":
         return LEAF
     out: FieldSet = {}
@@ -282,17 +281,15 @@ def field_set(value: Any, node: SchemaNode) -> FieldSet:
     return out
 
 
-def _is_claim(value: Any, name: str, node: SchemaNode) -> bool:
-    """An empty list that is merged by key says nothing at all."""
+def _claim(name: str, value: Any, node: SchemaNode) -> FieldSet | None:
+    """The set of one field; None for one that says nothing, such as an empty list that is merged by key."""
     child = child_node(node, name)
-    return bool(value) or name not in node.properties or child.shape not in ("list-map", "list-set") or value is None
-
-
-def _claimed(name: str, value: Any, node: SchemaNode) -> FieldSet:
-    below = field_set(value, child_node(node, name))
-    if below and name not in node.properties:
-        return {SELF: LEAF, **below}
-    return below
+    below = field_set(value, child)
+    if name not in node.properties:
+        return {SELF: LEAF, **below} if below else LEAF
+    if below or value is None or value == {} or shape_of(child, value) == "leaf":
+        return below
+    return None
 
 
 def _grouped(items: list[Any], node: SchemaNode) -> dict[str, list[Any]]:
@@ -337,10 +334,8 @@ def _diff_maps(old: dict[str, Any], new: dict[str, Any], node: SchemaNode, found
         before = old[name]
         if before is not value and before != value:
             _diff_values("f:" + name, (before, value), child_node(node, name), found)
-    if len(old) > len(new) or removed is not None:
-        for name, value in old.items():
-            if name not in new:
-                removed["f:" + name] = whole(value, child_node(node, name), name)
+    for name in old.keys() - new.keys():
+        removed["f:" + name] = whole(old[name], child_node(node, name), name)
 
 
 def _diff_values(name: str, pair: tuple[Any, Any], node: SchemaNode, found: _Found) -> None:

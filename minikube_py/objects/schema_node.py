@@ -67,7 +67,7 @@ class SchemaNode:
 
     @cached_property
     def shape(self) -> Shape:
-        """How ownership divides the value: not at all (leaf), by key, by list-map key, by set element, or by what it is.
+        """How ownership divides the value: not at all (leaf), by field, by list key, by set element, or by what it is.
 
         An object about which nothing is known is one leaf, as in Kubernetes, unless unknown fields are kept.
         """
