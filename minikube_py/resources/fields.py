@@ -80,10 +80,12 @@ class FieldErrors:
         self.add("FieldValueForbidden", path, f"Forbidden: {why}" if why else "Forbidden")
 
     def too_long(self, path: Path, limit: int) -> None:
-        self.add("FieldValueTooLong", path, f"Too long: may not be more than {limit} bytes")
+        unit = "byte" if limit == 1 else "bytes"
+        self.add("FieldValueTooLong", path, f"Too long: may not be more than {limit} {unit}")
 
     def too_many(self, path: Path, actual: int, limit: int) -> None:
-        self.add("FieldValueTooMany", path, f"Too many: {actual}: must have at most {limit} items")
+        unit = "item" if limit == 1 else "items"
+        self.add("FieldValueTooMany", path, f"Too many: {actual}: must have at most {limit} {unit}")
 
     def type_invalid(self, path: Path, value: Any, why: str) -> None:
         self.add("FieldValueTypeInvalid", path, f"Invalid value: {show(value)}: {why}")
@@ -93,3 +95,49 @@ class FieldErrors:
 
     def extend(self, other: Iterable[Cause]) -> None:
         self.causes.extend(other)
+
+    def invalid_each(self, path: Path, value: Any, messages: Iterable[str]) -> None:
+        """One invalid value a message."""
+        for message in messages:
+            self.invalid(path, value, message)
+
+    def immutable(self, path: Path, new: Any, old: Any) -> None:
+        """The value may not change; absent and empty are the same."""
+        if not is_same(new, old):
+            self.invalid(path, new, "field is immutable")
+
+    def enum(self, path: Path, value: Any, supported: Sequence[str], why: str = "") -> None:
+        """The value is required and one of `supported`, which are listed as they stand."""
+        if not value:
+            self.required(path, why)
+        elif value not in supported:
+            self.not_supported(path, value, supported)
+
+    def optional_enum(self, path: Path, value: Any, supported: Sequence[str]) -> None:
+        """The value may be absent, else it is one of `supported`."""
+        if value is not None and value not in supported:
+            self.not_supported(path, value, supported)
+
+    def not_negative(self, path: Path, value: Any) -> None:
+        if value is not None and value < 0:
+            self.invalid(path, value, "must be greater than or equal to 0")
+
+
+def is_same(left: Any, right: Any) -> bool:
+    """Equality as Go sees it through `omitempty`: absent, null and empty are one."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        if left == right:
+            return True
+        return all(is_same(left.get(key), right.get(key)) for key in left.keys() | right.keys())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(is_same(a, b) for a, b in zip(left, right, strict=True))
+    if not left or not right:
+        return is_empty(left) and is_empty(right)
+    return bool(left == right)
+
+
+def is_empty(value: Any) -> bool:
+    """Whether Go would leave the value out, also where it is a tree of empty values."""
+    if isinstance(value, dict):
+        return all(is_empty(child) for child in value.values())
+    return not value
