@@ -3,6 +3,33 @@
 from collections.abc import Callable
 
 from minikube_py.controllers.context import ControllerContext
+from minikube_py.controllers.deployment import DeploymentController
+from minikube_py.controllers.endpoints import EndpointsController
+from minikube_py.controllers.endpointslice import EndpointSliceController
+from minikube_py.controllers.garbagecollector import GarbageCollector
+from minikube_py.controllers.namespace import NamespaceController
+from minikube_py.controllers.nodeipam import NodeIpamController
+from minikube_py.controllers.nodelifecycle import NodeLifecycleController
+from minikube_py.controllers.podgc import PodGarbageCollector
+from minikube_py.controllers.replicaset import ReplicaSetController
+from minikube_py.controllers.replicationcontroller import ReplicationControllerController
+from minikube_py.controllers.rootcacert import RootCaPublisher
+from minikube_py.controllers.serviceaccount import ServiceAccountController
+from minikube_py.controllers.tainteviction import TaintEvictionController
 from minikube_py.reconciling.controller import Controller
 
-CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {}
+CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
+    "serviceaccount": ServiceAccountController,
+    "rootcacert": RootCaPublisher,
+    "nodeipam": NodeIpamController,
+    "nodelifecycle": NodeLifecycleController,
+    "tainteviction": TaintEvictionController,
+    "podgc": PodGarbageCollector,
+    "namespace": NamespaceController,
+    "garbagecollector": GarbageCollector,
+    "deployment": DeploymentController,
+    "replicaset": ReplicaSetController,
+    "replicationcontroller": ReplicationControllerController,
+    "endpoints": EndpointsController,
+    "endpointslice": EndpointSliceController,
+}

@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from minikube_py.client.protocol import Client
 from minikube_py.reconciling.informer import InformerSet
-from minikube_py.reconciling.recorder import EventRecorder
 from minikube_py.resources.kind import GVR, ResourceKind
 
 
@@ -38,13 +37,12 @@ class ControllerOptions:
 
 @dataclass(frozen=True)
 class ControllerContext:
-    """client_for and recorder_for take the controller's catalog name; the user behind the client is
-    `system:serviceaccount:kube-system:<name>-controller`.
+    """client_for takes the name of the service account in kube-system that Kubernetes' policy knows, such as
+    `deployment-controller` or `generic-garbage-collector`.
     """
 
     client_for: Callable[[str], Client]
     informers: InformerSet
-    recorder_for: Callable[[str], EventRecorder]
     options: ControllerOptions
     kinds: KindSource
 
