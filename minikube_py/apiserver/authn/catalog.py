@@ -40,8 +40,9 @@ class UnionAuthenticator:
 
     name = "union"
 
-    def __init__(self, authenticators: Sequence[Authenticator]) -> None:
+    def __init__(self, authenticators: Sequence[Authenticator], audiences: Sequence[str] = ()) -> None:
         self._authenticators = tuple(authenticators)
+        self._audiences = tuple(audiences)
 
     async def authenticate(self, credentials: Credentials) -> Authenticated | None:
         """Adds system:authenticated. None without any credential; raises Unauthorized when none is good."""
@@ -60,6 +61,36 @@ class UnionAuthenticator:
             raise Unauthorized("Unauthorized")
         return None
 
+    async def authenticate_token(self, token: str, audiences: Sequence[str] = ()) -> Authenticated | None:
+        """For TokenReview: whom a bearer token stands for, to one of `audiences` (by default the API server).
+
+        Tokens that carry no audience are the API server's. Raises Unauthorized.
+        """
+        refusal: Unauthorized | None = None
+        for authenticator in self._authenticators:
+            try:
+                if isinstance(authenticator, ServiceAccountTokens):
+                    answer = authenticator.authenticate_token(token, audiences)
+                else:
+                    answer = await authenticator.authenticate(Credentials({}, bearer_token=token))
+                    answer = self._for_audiences(answer, audiences)
+            except Unauthorized as error:
+                refusal = refusal or error
+                continue
+            if answer is not None:
+                return with_authenticated_group(answer)
+        if refusal is not None:
+            raise refusal
+        return None
+
+    def _for_audiences(self, answer: Authenticated | None, audiences: Sequence[str]) -> Authenticated | None:
+        if answer is None or answer.audiences:
+            return answer
+        common = tuple(a for a in self._audiences if not audiences or a in audiences)
+        if not common:
+            raise Unauthorized("token is not valid for the requested audiences")
+        return replace(answer, audiences=common)
+
 
 def with_authenticated_group(answer: Authenticated) -> Authenticated:
     user = answer.user
@@ -71,4 +102,4 @@ def with_authenticated_group(answer: Authenticated) -> Authenticated:
 def build_authenticator(options: AuthenticationOptions) -> UnionAuthenticator:
     """Raises OSError or ValueError when the token file can't be used."""
     made = [factory(options) for factory in AUTHENTICATORS.values()]
-    return UnionAuthenticator([a for a in made if a is not None])
+    return UnionAuthenticator([a for a in made if a is not None], options.trust.audiences)
