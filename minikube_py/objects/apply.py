@@ -113,8 +113,11 @@ def _apply(
         managed = claimed
         for _, fields in others:
             managed = field_set.union(managed, fields)
-        merged = apply_merge.prune(merged, node, last, managed)
-    changed, removed = field_set.diff(live, merged, node)
+        pruned = apply_merge.prune(merged, node, last, managed)
+        changed, removed = field_set.diff(live, pruned or {}, node)
+        merged = apply_merge.without_emptied(pruned)
+    else:
+        changed, removed = field_set.diff(live, merged, node)
     changed = field_set.recursive_difference(changed, reset)
     removed = field_set.recursive_difference(removed, reset)
     conflicts = [(who, met) for who, fields in others if (met := field_set.intersection(fields, changed))]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from minikube_py.objects import field_set
-from minikube_py.objects.field_set import LEAF, SELF, FieldSet, Unkeyed, child_node, element, shape_of
+from minikube_py.objects.field_set import EMPTIED, LEAF, SELF, FieldSet, Unkeyed, child_node, element, shape_of
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.schema_node import ANY, SchemaNode
 
@@ -135,7 +135,10 @@ def _merge_lists(live: list[Any], applied: list[Any], node: SchemaNode) -> list[
 
 
 def prune(merged: Any, node: SchemaNode, last: FieldSet, managed: FieldSet) -> Any:
-    """`merged` without what the manager claimed in `last` and nobody in `managed` claims any more."""
+    """`merged` without what the manager claimed in `last` and nobody in `managed` claims any more.
+
+    A container that this empties is EMPTIED, for ownership to be settled; `without_emptied` then drops it.
+    """
     last = named_fields_as_members(last, node)
     pruned = remove(merged, last, node)
     everything = named_fields_as_members(field_set.field_set(merged, node), node)
@@ -162,26 +165,39 @@ def named_fields_as_members(fields: FieldSet, node: SchemaNode) -> FieldSet:
 
 
 def remove(value: Any, fields: FieldSet, node: SchemaNode) -> Any:
-    """The value without the members of a set; a container that this empties goes too (None)."""
+    """The value without the members of a set; EMPTIED for a container of which nothing is left."""
     shape = shape_of(node, value)
     if not fields or shape == "leaf" or not value:
         return value
     if shape == "map":
-        out = {}
-        for name, child in value.items():
-            gone = fields.get("f:" + name)
-            if gone is None:
-                out[name] = child
-            elif not field_set.is_member(gone):
-                left = remove(child, gone, child_node(node, name))
-                if left is not None or child is None:
-                    out[name] = left
-        return out or None
+        return _remove_from_map(value, fields, node)
     kept = []
     for item in value:
         gone = fields.get(element(item, node))
         if gone is None:
             kept.append(item)
         elif not field_set.is_member(gone):
-            kept.append(remove(item, gone, node.items or ANY))
-    return kept or None
+            left = remove(item, gone, node.items or ANY)
+            # The item itself has an owner yet, so it keeps what makes it this item.
+            kept.append({key: item[key] for key in node.map_keys if key in item} if left is EMPTIED else left)
+    return kept or EMPTIED
+
+
+def _remove_from_map(value: dict[str, Any], fields: FieldSet, node: SchemaNode) -> Any:
+    out: dict[str, Any] = {}
+    for name, child in value.items():
+        gone = fields.get("f:" + name)
+        if gone is None:
+            out[name] = child
+        elif not field_set.is_member(gone):
+            out[name] = remove(child, gone, child_node(node, name))
+    return out or EMPTIED
+
+
+def without_emptied(value: Any) -> Any:
+    """The tree without its EMPTIED places; what held only such a place stays, as an empty container."""
+    if isinstance(value, dict):
+        return {k: without_emptied(v) for k, v in value.items() if v is not EMPTIED}
+    if isinstance(value, list):
+        return [without_emptied(v) for v in value if v is not EMPTIED]
+    return {} if value is EMPTIED else value

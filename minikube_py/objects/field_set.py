@@ -19,6 +19,16 @@ FieldSet: TypeAlias = dict[str, Any]
 SELF = "."
 LEAF: FieldSet = {}
 
+
+class _Emptied:
+    """Stands for a container that apply took everything out of; its place still counts as there."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+EMPTIED = _Emptied()
+
 # Parts that are plain structs in Kubernetes' Go types: always there, so never owned themselves, only what is in them.
 _ALWAYS_THERE = frozenset({"metadata", "spec", "status", "template", "jobTemplate", "strategy", "updateStrategy"})
 
@@ -332,7 +342,7 @@ def _diff_maps(old: dict[str, Any], new: dict[str, Any], node: SchemaNode, found
             changed["f:" + name] = whole(value, child_node(node, name), name)
             continue
         before = old[name]
-        if before is not value and before != value:
+        if before is not value and (before != value or type(before) is not type(value)):
             _diff_values("f:" + name, (before, value), child_node(node, name), found)
     for name in old.keys() - new.keys():
         removed["f:" + name] = whole(old[name], child_node(node, name), name)
@@ -340,7 +350,11 @@ def _diff_maps(old: dict[str, Any], new: dict[str, Any], node: SchemaNode, found
 
 def _diff_values(name: str, pair: tuple[Any, Any], node: SchemaNode, found: _Found) -> None:
     old, new = pair
+    if old == new and not isinstance(old, bool) and not isinstance(new, bool):
+        return  # 1 and 1.0; but 1 is not true
     shape, old_shape = shape_of(node, new), shape_of(node, old)
+    if new is EMPTIED and old_shape != "leaf":
+        shape, new = old_shape, type(old)()
     if shape == "leaf" and old_shape == "leaf":
         found[0][name] = LEAF
         return

@@ -5,7 +5,8 @@ Directives: `$patch: replace|delete|merge`, `$retainKeys`, `$deleteFromPrimitive
 which error gets which code is from apiserver's interpretStrategicMergePatchError.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from minikube_py.objects.errors import ApiError, BadRequest, Cause, Invalid, Object
@@ -46,10 +47,6 @@ def _wrong_type(expected: Any, actual: Any) -> ApiError:
 
 def _no_merge_key(item: Object, key: str) -> ApiError:
     return _error(f"map: {plain(item)} does not contain declared merge key: {key}")
-
-
-def _same(left: Any, right: Any) -> bool:
-    return type(left) is type(right) and not isinstance(left, (dict, list)) and left == right
 
 
 def _list_strategy(node: SchemaNode | None) -> str:
@@ -135,7 +132,8 @@ def _retain_keys(original: Object, patch: Object) -> None:
 def _delete_primitives(current: Any, unwanted: Any) -> Any:
     if not isinstance(current, list) or not isinstance(unwanted, list):
         return current
-    return [v for v in current if not any(_same(v, u) for u in unwanted)]
+    gone = {_identify(v) for v in unwanted}
+    return [v for v in current if _identify(v) not in gone]
 
 
 # --- lists -----------------------------------------------------------------------------------------------------------
@@ -158,28 +156,21 @@ def _merge_list(original: list[Any], patch: list[Any], node: SchemaNode | None) 
     if not original and not patch:
         return original
     if not _check_elements(original, patch):
-        merged = _unique(original + patch)
-        return _interleave(*_partition(merged, patch, _same), patch, original, _same)
+        merged = list({_identify(v): v for v in [*original, *patch]}.values())
+        return _interleave(*_partition(merged, patch, _identify), (patch, original), _identify)
     key = node.patch_merge_key if node is not None else ""
     if not key:
         raise _error("cannot merge lists without merge key for struct")
     original, plain_items = _apply_element_directives(original, patch, key)
     merged = _merge_elements(list(original), plain_items, key, node.items if node is not None else None)
-    same = _same_key(key)
-    return _interleave(*_partition(merged, plain_items, same), plain_items, original, same)
-
-
-def _unique(items: list[Any]) -> list[Any]:
-    out: list[Any] = []
-    for item in items:
-        if not any(_same(item, known) for known in out):
-            out.append(item)
-    return out
+    identify = _identify_by(key)
+    return _interleave(*_partition(merged, plain_items, identify), (plain_items, original), identify)
 
 
 def _apply_element_directives(original: list[Any], patch: list[Any], key: str) -> tuple[list[Any], list[Any]]:
     """The original without deleted elements (or, on `$patch: replace`, the patch itself) and what is left to merge."""
     plain_items: list[Any] = []
+    gone: set[Hashable] = set()
     is_replaced = False
     for item in patch:
         directive = item.get(_PATCH)
@@ -188,7 +179,7 @@ def _apply_element_directives(original: list[Any], patch: list[Any], key: str) -
         elif directive == "delete":
             if key not in item:
                 raise _no_merge_key(item, key)
-            original = [e for e in original if not _same(e.get(key), item[key])]
+            gone.add(_identify(item[key]))
         elif directive == "replace":
             is_replaced = True
         elif directive == "merge":
@@ -197,51 +188,76 @@ def _apply_element_directives(original: list[Any], patch: list[Any], key: str) -
             raise _error(f"unknown patch type: {plain(directive)} in map: {plain(item)}")
     if is_replaced:
         return [_bare(item) for item in plain_items], []
+    if gone:
+        original = [e for e in original if key not in e or _identify(e[key]) not in gone]
     return original, plain_items
 
 
 def _merge_elements(merged: list[Any], patch: list[Any], key: str, node: SchemaNode | None) -> list[Any]:
+    at: dict[Hashable, int] = {}
+    for position, current in enumerate(merged):
+        if key in current:
+            at.setdefault(_identify(current[key]), position)
     for item in patch:
         if key not in item:
             raise _no_merge_key(item, key)
-        for position, current in enumerate(merged):
-            if _same(current.get(key), item[key]):
-                merged[position] = _merge_map(current, dict(item), node)
-                break
+        identity = _identify(item[key])
+        if identity in at:
+            merged[at[identity]] = _merge_map(merged[at[identity]], dict(item), node)
         else:
+            at[identity] = len(merged)
             merged.append(_bare(item))
     return merged
 
 
-_Same = Callable[[Any, Any], bool]
+_Identify = Callable[[Any], Hashable]
 
 
-def _same_key(key: str) -> _Same:
-    return lambda left, right: _same(left[key], right.get(key))
+def _identify(value: Any) -> Hashable:
+    """What makes two scalars the same; as in Go, 1 is neither true nor 1.0."""
+    return (type(value), plain(value) if isinstance(value, (dict, list)) else value)
 
 
-def _index(items: list[Any], item: Any, same: _Same) -> int:
-    return next((i for i, other in enumerate(items) if same(item, other)), -1)
+def _identify_by(key: str) -> _Identify:
+    def identify(item: Any) -> Hashable:
+        if not isinstance(item, dict):
+            raise _wrong_type({}, item)
+        if key not in item:
+            raise _no_merge_key(item, key)
+        return _identify(item[key])
+
+    return identify
 
 
-def _partition(items: list[Any], by: list[Any], same: _Same) -> tuple[list[Any], list[Any]]:
+def _partition(items: list[Any], by: list[Any], identify: _Identify) -> tuple[list[Any], list[Any]]:
     """Those of `items` that are in `by`, and the others."""
-    known = [any(same(item, other) for other in by) for item in items]
-    inside = [item for item, is_known in zip(items, known, strict=True) if is_known]
-    return inside, [item for item, is_known in zip(items, known, strict=True) if not is_known]
+    known = {identify(item) for item in by}
+    inside = [item for item in items if identify(item) in known]
+    return inside, [item for item in items if identify(item) not in known]
 
 
 def _interleave(
-    from_patch: list[Any], server_only: list[Any], patch_order: list[Any], server_order: list[Any], same: _Same
+    from_patch: list[Any], server_only: list[Any], orders: tuple[list[Any], list[Any]], identify: _Identify
 ) -> list[Any]:
-    """The patch's items in its order, the others put before the first item that followed them on the server."""
-    right = sorted(from_patch, key=lambda item: _index(patch_order, item, same))
-    left = sorted(server_only, key=lambda item: _index(server_order, item, same))
+    """The patch's items in its order, the others put before the first item that followed them on the server.
+
+    `orders` is the patch's order and the server's.
+    """
+    in_patch, on_server = (_positions(order, identify) for order in orders)
+    right = deque(sorted(from_patch, key=lambda item: in_patch.get(identify(item), -1)))
+    left = deque(sorted(server_only, key=lambda item: on_server.get(identify(item), -1)))
     out: list[Any] = []
     while left and right:
-        mine, theirs = _index(server_order, left[0], same), _index(server_order, right[0], same)
-        out.append(left.pop(0) if 0 <= mine < theirs else right.pop(0))
-    return out + left + right
+        mine, theirs = on_server.get(identify(left[0]), -1), on_server.get(identify(right[0]), -1)
+        out.append(left.popleft() if 0 <= mine < theirs else right.popleft())
+    return [*out, *left, *right]
+
+
+def _positions(order: list[Any], identify: _Identify) -> dict[Hashable, int]:
+    positions: dict[Hashable, int] = {}
+    for position, item in enumerate(order):
+        positions.setdefault(identify(item), position)
+    return positions
 
 
 # --- $setElementOrder ------------------------------------------------------------------------------------------------
@@ -278,16 +294,8 @@ def _ordered(
         merged = _merge_list(current, items, child)
     else:
         merged = _bare(items)
-    if _check_elements(merged) and key:
-        for item in merged:
-            if key not in item:
-                raise _no_merge_key(item, key)
-        if not all(isinstance(o, dict) for o in order):
-            raise _error("value for key 0 is not a map")
-        same = _same_key(key)
-    else:
-        same = _same
-    return _interleave(*_partition(merged, order, same), order, current or [], same)
+    identify = _identify_by(key) if _check_elements(merged) and key else _identify
+    return _interleave(*_partition(merged, order, identify), (order, current or []), identify)
 
 
 def _check_order(items: list[Any], order: list[Any], key: str) -> None:
@@ -309,10 +317,10 @@ def _check_order(items: list[Any], order: list[Any], key: str) -> None:
 
 def _matches_order(item: Any, ordered: Any, key: str) -> bool:
     if not key:
-        return _same(item, ordered)
+        return _identify(item) == _identify(ordered)
     for side in (item, ordered):
         if not isinstance(side, dict):
             raise _wrong_type({}, side)
         if key not in side:
             raise _no_merge_key(side, key)
-    return _same(item[key], ordered[key])
+    return _identify(item[key]) == _identify(ordered[key])
