@@ -16,6 +16,9 @@ class Retention:
     slice_size: int = 500
 
 
+DEFAULT_RETENTION = Retention()
+
+
 class History:
     """The changes that a watch can resume from, oldest first.
 
