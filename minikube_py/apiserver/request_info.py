@@ -3,6 +3,7 @@
 Source: Kubernetes' RequestInfo (apiserver pkg/endpoints/request) and the API concepts page on resource URIs.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,3 +53,72 @@ class UserInfo:
         if self.extra:
             user["extra"] = {k: list(v) for k, v in self.extra.items()}
         return user
+
+
+_NO_QUERY: Mapping[str, str] = {}
+_VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# Subresources of the namespace object itself: anything else behind /namespaces/NAME/ is a resource in that namespace.
+_NAMESPACE_SUBRESOURCES = frozenset(("status", "finalize"))
+
+
+def parse_request(path: str, method: str, query: Mapping[str, str] = _NO_QUERY) -> RequestInfo:
+    """The request tuple of a decoded URL path. Paths outside /api and /apis keep their method as the verb."""
+    plain = RequestInfo(path=path, verb=method.lower())
+    segments = path.strip("/").split("/")
+    if segments[0] == "api" and len(segments) >= 3:
+        group, version, rest = "", segments[1], segments[2:]
+    elif segments[0] == "apis" and len(segments) >= 4:
+        group, version, rest = segments[1], segments[2], segments[3:]
+    else:
+        return plain
+    verb = _VERBS.get(method, "")
+    if rest[0] in ("watch", "proxy") and len(rest) > 1:
+        verb, rest = rest[0], rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1:
+        namespace = rest[1]
+        if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
+            rest = rest[2:]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) > 2 else ""
+    fields, labels = query.get("fieldSelector", ""), query.get("labelSelector", "")
+    if not name:
+        verb = _collection_verb(verb, query)
+        if verb in ("list", "watch"):
+            name = _single_name(fields)
+    elif verb == "watch":
+        fields = f"metadata.name={name}"
+    return RequestInfo(
+        path=path,
+        verb=verb or method.lower(),
+        is_resource=True,
+        group=group,
+        version=version,
+        resource=rest[0],
+        subresource=subresource,
+        namespace=namespace,
+        name=name,
+        parts=tuple(rest),
+        field_selector=fields,
+        label_selector=labels,
+    )
+
+
+def is_true(text: str | None) -> bool:
+    """A boolean query parameter: present and not false or 0, as Kubernetes reads it."""
+    return text is not None and text.lower() not in ("false", "0")
+
+
+def _collection_verb(verb: str, query: Mapping[str, str]) -> str:
+    if verb == "get":
+        return "watch" if is_true(query.get("watch")) else "list"
+    return "deletecollection" if verb == "delete" else verb
+
+
+def _single_name(field_selector: str) -> str:
+    """The name that a list or watch is limited to, so that a rule on one name allows it."""
+    for term in field_selector.split(","):
+        field, _, value = term.partition("=")
+        if field == "metadata.name":
+            return value.removeprefix("=")
+    return ""

@@ -1,0 +1,154 @@
+"""One API call on its way through the server: who asks for what, with which body, and what came of it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from minikube_py.apiserver.request_info import RequestInfo, UserInfo
+from minikube_py.objects.errors import BadRequest, Object
+from minikube_py.resources.kind import ResourceKind
+
+if TYPE_CHECKING:
+    from minikube_py.apiserver.context import ServerContext
+
+JSON = "application/json"
+
+
+class Body(Protocol):
+    """A request body. media_type is its Content-Type without parameters."""
+
+    media_type: str
+
+    def tree(self) -> Any:
+        """The decoded body, the caller's own. Raises BadRequest; None when there is no body."""
+        ...
+
+    def duplicates(self) -> list[str]:
+        """The paths of fields that stand twice in the text."""
+        ...
+
+
+class TreeBody:
+    """A body that was never text: what the in-process client hands in."""
+
+    def __init__(self, tree: Any, media_type: str = JSON) -> None:
+        self._tree = tree
+        self.media_type = media_type
+
+    def tree(self) -> Any:
+        return self._tree
+
+    def duplicates(self) -> list[str]:
+        return []
+
+
+NO_BODY = TreeBody(None)
+
+
+class ByteChannel(Protocol):
+    """What is left of an HTTP connection after 101 Switching Protocols."""
+
+    async def receive(self) -> bytes:
+        """b'' at the end."""
+        ...
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class MessageChannel(Protocol):
+    """A WebSocket: whole messages. `protocol` is the subprotocol that was chosen."""
+
+    protocol: str
+
+    async def receive(self) -> bytes | str | None:
+        """None once the other side has closed."""
+        ...
+
+    async def send(self, message: bytes | str) -> None: ...
+
+    async def close(self, code: int = 1000) -> None: ...
+
+
+class Exchange(Protocol):
+    """The HTTP side of a call, for subresources that take the connection over or pass it on."""
+
+    method: str
+    headers: Mapping[str, str]
+    raw_query: str
+
+    async def websocket(self, protocols: tuple[str, ...]) -> MessageChannel:
+        """Accept a WebSocket with the first of the client's subprotocols that is in `protocols`."""
+        ...
+
+    async def upgrade(self, protocol: str, headers: Mapping[str, str]) -> ByteChannel:
+        """Answer 101 and hand over the raw connection."""
+        ...
+
+    async def start(self, code: int, headers: Mapping[str, str]) -> "ResponseStream":
+        """Begin a response of unknown length."""
+        ...
+
+    def body_chunks(self) -> AsyncIterator[bytes]: ...
+
+    def query_values(self, name: str) -> list[str]:
+        """Every value of a query parameter that may repeat."""
+        ...
+
+
+class ResponseStream(Protocol):
+    async def write(self, data: bytes) -> None: ...
+
+    async def finish(self) -> None: ...
+
+
+@dataclass
+class ApiCall:
+    """A call past authorization. `manager` is the field manager when the query names none."""
+
+    context: "ServerContext"
+    info: RequestInfo
+    kind: ResourceKind
+    user: UserInfo
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Body = NO_BODY
+    manager: str = ""
+    warnings: list[str] = field(default_factory=list)
+    exchange: Exchange | None = None
+
+    @property
+    def dry_run(self) -> bool:
+        value = self.query.get("dryRun")
+        if value in (None, ""):
+            return False
+        if value != "All":
+            raise BadRequest(f'invalid dryRun option: Unsupported value: "{value}": supported values: "All"')
+        return True
+
+    @property
+    def field_manager(self) -> str:
+        return self.query.get("fieldManager") or self.manager
+
+    @property
+    def http(self) -> Exchange:
+        if self.exchange is None:
+            raise BadRequest("this call needs an HTTP connection")
+        return self.exchange
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a handler gives back: an object, and its JSON text where that exists already.
+
+    kind is None for objects that are no resources (Status). `is_collection` marks a list.
+    """
+
+    obj: Object | None = None
+    data: bytes = b""
+    code: int = 200
+    kind: ResourceKind | None = None
+
+
+Handler: TypeAlias = Callable[[ApiCall], Awaitable[Answer | None]]
+"""A subresource's handler. None: it has answered through the exchange itself."""

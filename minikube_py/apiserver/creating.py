@@ -1,0 +1,102 @@
+"""Creates objects: names, UIDs and times are given here, then the write goes through the shared block."""
+
+from minikube_py import ids
+from minikube_py.apiserver.admission.protocol import AdmissionRequest
+from minikube_py.apiserver.call import Answer, ApiCall
+from minikube_py.apiserver.decoding import decode_object, place
+from minikube_py.apiserver.keys import key_of
+from minikube_py.apiserver.writes import (
+    NO_ALLOCATION,
+    Allocating,
+    admission_request,
+    admit,
+    allocator_of,
+    answer,
+    draft,
+    mutate,
+    now,
+    prepare_create,
+    record_manager,
+    validate_create,
+)
+from minikube_py.objects.errors import AlreadyExists, BadRequest, Object
+from minikube_py.objects.meta import deep_copy
+from minikube_py.store.protocol import KeyExists, Record
+
+_NAME_ATTEMPTS = 8
+_MAX_PREFIX = 58
+_SERVER_SET = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink")
+
+
+async def create(call: ApiCall) -> Answer:
+    """POST to a collection."""
+    return await create_object(call, decode_object(call))
+
+
+async def create_object(call: ApiCall, obj: Object, *, is_applied: bool = False) -> Answer:
+    """The flow of a create for a decoded object. An applied one brings its managedFields along."""
+    metadata = place(call, obj)
+    if metadata.get("resourceVersion") and not is_applied:
+        raise BadRequest("resourceVersion should not be set on objects to be created")
+    for key in _SERVER_SET:
+        metadata.pop(key, None)
+    call.kind.rules.default(obj)
+    request = admission_request(call, "CREATE", obj, None)
+    await mutate(call, request)
+    if call.context.admission:
+        call.kind.rules.default(obj)
+    if metadata.get("name") or not metadata.get("generateName"):
+        return await _store(call, obj, request, is_applied=is_applied)
+    return await _create_named(call, obj, request)
+
+
+async def _create_named(call: ApiCall, obj: Object, request: AdmissionRequest) -> Answer:
+    prefix = obj["metadata"]["generateName"][:_MAX_PREFIX]
+    for _ in range(_NAME_ATTEMPTS):
+        attempt = deep_copy(obj)
+        attempt["metadata"]["name"] = prefix + ids.name_suffix()
+        request.obj = attempt
+        try:
+            return await _store(call, attempt, request, is_applied=False)
+        except AlreadyExists:
+            continue
+    raise AlreadyExists.of(call.kind.group, call.kind.plural, prefix + ids.name_suffix())
+
+
+async def _store(call: ApiCall, obj: Object, request: AdmissionRequest, *, is_applied: bool) -> Answer:
+    kind, metadata = call.kind, obj["metadata"]
+    metadata["uid"] = ids.uid()
+    metadata["creationTimestamp"] = now()
+    prepare_create(kind, obj)
+    allocator = allocator_of(call)
+    allocation = allocator.before_create(obj) if allocator is not None else NO_ALLOCATION
+    with Allocating(allocation, keep=not call.dry_run):
+        validate_create(kind, obj)
+        await admit(call, request)
+        if not is_applied:
+            metadata.pop("managedFields", None)
+            record_manager(call, None, obj)
+        record = await _insert(call, obj)
+    return answer(call, obj, record, 201)
+
+
+async def _insert(call: ApiCall, obj: Object) -> Record | None:
+    kind, metadata = call.kind, obj["metadata"]
+    key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
+    store = call.context.store
+    try:
+        if not call.dry_run:
+            return await store.create(key, draft(call, obj))
+        if store.get(key) is not None:
+            raise KeyExists
+    except KeyExists:
+        current = store.get(key)
+        if current is not None and b'"deletionTimestamp"' in current.data and metadata.get("generateName") is None:
+            stored = call.context.records.shared(kind, current)
+            if stored["metadata"].get("deletionTimestamp"):
+                raise AlreadyExists(
+                    f"object is being deleted: {AlreadyExists.of(kind.group, kind.plural, metadata['name']).message}",
+                    details=AlreadyExists.of(kind.group, kind.plural, metadata["name"]).details,
+                ) from None
+        raise AlreadyExists.of(kind.group, kind.plural, metadata["name"]) from None
+    return None

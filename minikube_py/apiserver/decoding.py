@@ -1,0 +1,82 @@
+"""Takes a request body in: the right kind, the right place, known fields only, as fieldValidation asks."""
+
+from collections.abc import Sequence
+
+from minikube_py.apiserver.call import ApiCall
+from minikube_py.objects.errors import BadRequest, Object
+from minikube_py.resources import schema
+from minikube_py.resources.kind import GVK
+
+FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
+
+
+def decode_object(call: ApiCall) -> Object:
+    """The body of a create or update as an object of the call's kind, checked, in its place."""
+    obj = call.body.tree()
+    check_body(call, obj, call.kind.gvk)
+    check_fields(call, obj, call.body.duplicates())
+    return obj  # type: ignore[no-any-return]
+
+
+def check_body(call: ApiCall, obj: object, expected: GVK) -> None:
+    """kind and apiVersion are the endpoint's; they are filled in when the client left them out."""
+    if obj is None:
+        obj = {}
+    if not isinstance(obj, dict):
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {expected.kind}): couldn't get version/kind; "
+            "json parse error: json: cannot unmarshal array into Go value of type struct "
+            "{ APIVersion string; Kind string }"
+        )
+    version, name = obj.get("apiVersion") or expected.api_version, obj.get("kind") or expected.kind
+    if version != expected.api_version:
+        raise BadRequest(
+            f"the API version in the data ({version}) does not match the expected API version ({expected.api_version})"
+        )
+    if name != expected.kind:
+        raise BadRequest(
+            f'{name} in version "{expected.version}" cannot be handled as a {expected.kind}: '
+            f"the kind in the data ({name}) does not match the expected kind ({expected.kind})"
+        )
+    obj["apiVersion"], obj["kind"] = version, name
+
+
+def check_fields(call: ApiCall, obj: Object, duplicates: Sequence[str] = ()) -> None:
+    """Checks types, drops unknown fields and nulls in place, and says so as fieldValidation asks."""
+    mode = field_validation(call)
+    kind = call.kind
+    report = schema.check(kind, obj)
+    if report.type_error:
+        raise BadRequest(report.decode_error(kind.kind, kind.version))
+    if mode == "Ignore" or not (report.unknown_fields or duplicates):
+        return
+    complaints = [f'duplicate field "{path}"' for path in duplicates] + report.warnings()
+    if mode == "Strict":
+        raise BadRequest(
+            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+            f"strict decoding error: {', '.join(complaints)}"
+        )
+    call.warnings.extend(complaints)
+
+
+def field_validation(call: ApiCall) -> str:
+    mode = call.query.get("fieldValidation") or "Warn"
+    if mode not in FIELD_VALIDATION:
+        raise BadRequest(f'fieldValidation: Unsupported value: "{mode}": supported values: "Ignore", "Strict", "Warn"')
+    return mode
+
+
+def place(call: ApiCall, obj: Object) -> Object:
+    """Puts the object into the namespace of the URL and gives its metadata. Raises when it names another."""
+    metadata: Object = obj.setdefault("metadata", {})
+    if not call.kind.namespaced:
+        if metadata.get("namespace"):
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        return metadata
+    namespace = call.info.namespace
+    if metadata.get("namespace") not in (None, "", namespace):
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    if not namespace:
+        raise BadRequest("an empty namespace may not be set during creation")
+    metadata["namespace"] = namespace
+    return metadata

@@ -1,0 +1,94 @@
+"""Pages of a list: continue tokens, and the snapshots that keep every page at the first page's revision."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from minikube_py.objects.errors import BadRequest, Expired
+from minikube_py.store.protocol import Record
+
+SNAPSHOT_SECONDS = 300.0
+_MAX_SNAPSHOTS = 64
+_VERSION = "meta.k8s.io/v1"
+_INCONSISTENT = -1
+
+
+@dataclass(frozen=True)
+class ContinueToken:
+    """Where the next page starts. revision -1: at whatever revision is current."""
+
+    revision: int
+    namespace: str
+    name: str
+
+    def encode(self) -> str:
+        body = {"v": _VERSION, "rv": self.revision, "start": f"{self.namespace}/{self.name}"}
+        return base64.urlsafe_b64encode(orjson.dumps(body)).rstrip(b"=").decode()
+
+    @classmethod
+    def decode(cls, text: str) -> "ContinueToken":
+        try:
+            body = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            namespace, _, name = body["start"].partition("/")
+            if body["v"] != _VERSION:
+                raise ValueError("version")
+            return cls(int(body["rv"]), namespace, name)
+        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+            raise BadRequest("continue key is not valid") from None
+
+    @property
+    def is_consistent(self) -> bool:
+        return self.revision != _INCONSISTENT
+
+
+class PageSnapshots:
+    """Records as they stood when a paged list began. Records never change, so a snapshot is a list of references."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str, int], tuple[float, Sequence[Record]]] = {}
+
+    def keep(self, resource: str, namespace: str, revision: int, records: Sequence[Record]) -> None:
+        self._drop_old()
+        self._kept[resource, namespace, revision] = (_seconds(), records)
+        while len(self._kept) > _MAX_SNAPSHOTS:
+            del self._kept[next(iter(self._kept))]
+
+    def find(self, resource: str, namespace: str, revision: int) -> Sequence[Record] | None:
+        self._drop_old()
+        found = self._kept.get((resource, namespace, revision))
+        return found[1] if found is not None else None
+
+    def expire(self) -> None:
+        """Forgets every snapshot."""
+        self._kept.clear()
+
+    def _drop_old(self) -> None:
+        limit = _seconds() - SNAPSHOT_SECONDS
+        for place in [p for p, (made, _) in self._kept.items() if made < limit]:
+            del self._kept[place]
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def expired(token: ContinueToken) -> Expired:
+    """The 410 of a token whose snapshot is gone; it carries a token for the rest at the current revision."""
+    error = Expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    )
+    error.list_metadata = {"continue": ContinueToken(_INCONSISTENT, token.namespace, token.name).encode()}
+    return error
+
+
+def after(records: Sequence[Record], token: ContinueToken) -> list[Record]:
+    """The records behind the token's place."""
+    place = (token.namespace, token.name)
+    return [r for r in records if (r.key.namespace, r.key.name) > place]

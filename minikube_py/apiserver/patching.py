@@ -1,0 +1,128 @@
+"""Patches objects: JSON, merge and strategic-merge patches, and server-side apply."""
+
+from collections.abc import Callable
+
+from minikube_py.apiserver.call import Answer, ApiCall
+from minikube_py.apiserver.creating import create_object
+from minikube_py.apiserver.decoding import check_body, check_fields, field_validation
+from minikube_py.apiserver.request_info import is_true
+from minikube_py.apiserver.updating import change
+from minikube_py.apiserver.writes import WHOLE_OBJECT, UpdateForm, operation_of, schema_node
+from minikube_py.client.protocol import PatchType
+from minikube_py.objects.apply import apply_patch
+from minikube_py.objects.errors import AlreadyExists, BadRequest, NotFound, Object, UnsupportedMediaType
+from minikube_py.objects.meta import deep_copy
+from minikube_py.objects.patch import json_patch, merge_patch, strategic_merge
+
+_APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+
+
+async def patch(call: ApiCall) -> Answer:
+    """PATCH of the object itself."""
+    return await patch_with(call, WHOLE_OBJECT)
+
+
+async def patch_with(call: ApiCall, form: UpdateForm) -> Answer:
+    media_type = call.body.media_type
+    if media_type in _APPLY_TYPES:
+        return await _apply(call, form)
+    if "force" in call.query:
+        raise _invalid_option(call, "force", "Forbidden: may not be specified for non-apply patch")
+    return await change(call, patcher(call, media_type), form)
+
+
+def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
+    """A function from the stored object to the patched one, checked against the schema."""
+    document = call.body.tree()
+    duplicates = call.body.duplicates()
+    kind = call.kind
+
+    def produce(old: Object) -> Object:
+        new: Object
+        if media_type == PatchType.JSON:
+            new = json_patch(old, document)
+        elif media_type == PatchType.MERGE:
+            new = merge_patch(old, document)
+        elif media_type == PatchType.STRATEGIC and not kind.custom:
+            new = strategic_merge(old, document, schema_node(kind))
+        else:
+            raise unsupported(kind.custom)
+        if not isinstance(new, dict):
+            raise BadRequest("the patch does not make an object")
+        del call.warnings[:]
+        check_body(call, new, kind.gvk)
+        check_fields(call, new, duplicates)
+        new.setdefault("metadata", {})
+        _keep_name(call, new["metadata"], old["metadata"])
+        return new
+
+    return produce
+
+
+def unsupported(is_custom: bool) -> UnsupportedMediaType:
+    types = [PatchType.JSON, PatchType.MERGE, PatchType.APPLY, "application/apply-patch+cbor"]
+    if not is_custom:
+        types.insert(2, PatchType.STRATEGIC)
+    return UnsupportedMediaType(
+        "the body of the request was in an unknown format - accepted media types include: " + ", ".join(types)
+    )
+
+
+def _keep_name(call: ApiCall, metadata: Object, stored: Object) -> None:
+    name = metadata.setdefault("name", stored.get("name"))
+    if name != call.info.name:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
+    namespace = metadata.get("namespace")
+    if namespace and namespace != stored.get("namespace"):
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+
+async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
+    """Server-side apply: creates the object when it doesn't exist yet."""
+    if not call.field_manager:
+        raise _invalid_option(call, "fieldManager", "Required value: is required for apply patch")
+    applied = call.body.tree()
+    if not isinstance(applied, dict):
+        raise BadRequest("error decoding YAML: the applied configuration is not an object")
+    node, force = schema_node(call.kind), is_true(call.query.get("force"))
+    _check_applied(call, applied)
+    operation = operation_of(call, form.subresource)
+
+    def produce(old: Object | None) -> Object:
+        new = apply_patch(old, applied, node, operation, force=force)
+        del call.warnings[:]
+        check_fields(call, new, call.body.duplicates())
+        return new
+
+    try:
+        return await change(call, produce, form, applied=True)
+    except NotFound:
+        if form.subresource:
+            raise
+    if applied.get("metadata", {}).get("uid"):
+        why = (
+            "uid mismatch: the provided object specified uid "
+            + applied["metadata"]["uid"]
+            + ", and no existing object was found"
+        )
+        raise AlreadyExists(why)
+    try:
+        return await create_object(call, produce(None), is_applied=True)
+    except AlreadyExists:
+        return await change(call, produce, form, applied=True)
+
+
+def _check_applied(call: ApiCall, applied: Object) -> None:
+    metadata = applied.setdefault("metadata", {})
+    name = metadata.setdefault("name", call.info.name)
+    if name != call.info.name:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
+    if call.kind.namespaced and metadata.get("namespace", call.info.namespace) != call.info.namespace:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    if field_validation(call) != "Ignore":
+        probe = deep_copy(applied)
+        check_fields(call, probe, call.body.duplicates())
+
+
+def _invalid_option(call: ApiCall, field: str, text: str) -> BadRequest:
+    return BadRequest(f'PatchOptions.meta.k8s.io "" is invalid: {field}: {text}', reason="Invalid", code=422)

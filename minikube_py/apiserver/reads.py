@@ -1,0 +1,149 @@
+"""Answers get and list from the store's memory: a get is a lookup of bytes, a list a join of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from minikube_py.apiserver.call import ApiCall
+from minikube_py.apiserver.keys import key_of
+from minikube_py.apiserver.pages import ContinueToken, after, expired
+from minikube_py.apiserver.selecting import selection_of
+from minikube_py.objects.errors import BadRequest, NotFound, Timeout
+from minikube_py.store.protocol import Record
+
+_CHUNK = 256
+_MATCHES = ("", "Exact", "NotOlderThan")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a list found: records, the revision they stand at, and how to go on."""
+
+    records: Sequence[Record]
+    revision: int
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+def find(call: ApiCall) -> Record:
+    """The record of a get. Raises NotFound."""
+    check_not_future(call)
+    kind, info = call.kind, call.info
+    record = call.context.store.get(key_of(kind, info.namespace, info.name))
+    if record is None:
+        raise NotFound.of(kind.group, kind.plural, info.name)
+    return record
+
+
+def list_records(call: ApiCall) -> Listing:
+    """The records of a list, one page of them with `limit`."""
+    query = call.query
+    limit = number(query, "limit")
+    selection = selection_of(call)
+    token = ContinueToken.decode(query["continue"]) if query.get("continue") else None
+    _check_match(query, token)
+    records, revision = _source(call, token)
+    chosen: Sequence[Record] = list(selection.choose(records))
+    if token is not None:
+        chosen = after(chosen, token)
+    if not limit or len(chosen) <= limit:
+        return Listing(chosen, revision)
+    page = chosen[:limit]
+    kind = call.kind
+    call.context.snapshots.keep(kind.store_resource, call.info.namespace, revision, records)
+    last = page[-1].key
+    more = ContinueToken(revision, last.namespace, last.name).encode()
+    return Listing(page, revision, more, len(chosen) - limit if selection.is_all else None)
+
+
+def _source(call: ApiCall, token: ContinueToken | None) -> tuple[Sequence[Record], int]:
+    """The records to choose from: the current ones, or those of the revision that the first page had."""
+    store, kind, namespace = call.context.store, call.kind, call.info.namespace
+    page = store.list(kind.store_resource, namespace)
+    if token is not None and token.is_consistent and token.revision != page.revision:
+        kept = call.context.snapshots.find(kind.store_resource, namespace, token.revision)
+        if kept is None:
+            raise expired(token)
+        return kept, token.revision
+    check_not_future(call)
+    wanted = call.query.get("resourceVersion")
+    if call.query.get("resourceVersionMatch") == "Exact" and wanted and int(wanted) != page.revision:
+        kept = call.context.snapshots.find(kind.store_resource, namespace, int(wanted))
+        if kept is not None:
+            return kept, int(wanted)
+        if any(r.revision > int(wanted) for r in page.records) or int(wanted) < page.revision:
+            raise expired_revision(int(wanted), page.revision)
+    return page.records, page.revision
+
+
+def expired_revision(wanted: int, oldest: int) -> BadRequest:
+    return BadRequest(
+        f"The resourceVersion for the provided list is too old: {wanted} ({oldest})", reason="Expired", code=410
+    )
+
+
+def _check_match(query: Mapping[str, str], token: ContinueToken | None) -> None:
+    match, version = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
+    if match and not version:
+        raise invalid_options(
+            "resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+        )
+    if match not in _MATCHES:
+        raise invalid_options(
+            "resourceVersionMatch", f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
+        )
+    if match == "Exact" and version == "0":
+        raise invalid_options(
+            "resourceVersionMatch", 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+        )
+    if token is not None and version not in ("", "0"):
+        raise BadRequest("specifying resource version is not allowed when using continue")
+
+
+def invalid_options(field: str, text: str) -> BadRequest:
+    return BadRequest(f'ListOptions.meta.k8s.io "" is invalid: {field}: {text}', reason="Invalid", code=422)
+
+
+def check_not_future(call: ApiCall) -> None:
+    """A revision that doesn't exist yet is answered like a read that timed out waiting for it."""
+    text = call.query.get("resourceVersion")
+    if not text:
+        return
+    if not text.isdigit():
+        raise BadRequest(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    current = call.context.store.revision
+    if int(text) > current:
+        details = {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }
+        raise Timeout(f"Too large resource version: {text}, current: {current}", details=details)
+
+
+def number(query: Mapping[str, str], name: str) -> int:
+    """A query parameter that is a number; 0 when it is missing."""
+    text = query.get(name)
+    if not text:
+        return 0
+    try:
+        return int(text)
+    except ValueError:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def list_chunks(call: ApiCall, listing: Listing) -> Iterator[bytes]:
+    """The JSON text of a list in pieces of a few hundred objects."""
+    kind = call.kind
+    head = f'{{"kind":"{kind.kind}List","apiVersion":"{kind.api_version}","metadata":{{"resourceVersion":"{listing.revision}"'
+    if listing.continue_token:
+        head += f',"continue":"{listing.continue_token}"'
+    if listing.remaining is not None:
+        head += f',"remainingItemCount":{listing.remaining}'
+    prefix = (head + '},"items":[').encode()
+    records, data = listing.records, call.context.records.data
+    for start in range(0, len(records), _CHUNK):
+        part = records[start : start + _CHUNK]
+        yield prefix + b",".join([data(kind, r) for r in part])
+        prefix = b","
+    yield b"]}\n" if records else prefix + b"]}\n"

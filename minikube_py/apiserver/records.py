@@ -1,0 +1,72 @@
+"""Gives stored records in the form a kind is served in: bytes as they are, or one shared parsed object."""
+
+from collections.abc import Sequence
+
+import orjson
+
+from minikube_py.objects.errors import Object
+from minikube_py.resources.kind import GVK, GVR, ResourceKind
+from minikube_py.resources.registry import KindRegistry
+from minikube_py.store.protocol import Key, Record, Store
+
+_KEPT = 4096
+
+
+class Records:
+    """Parses each revision once for everybody in the process; the newest few thousand stay parsed."""
+
+    def __init__(self) -> None:
+        self._parsed: dict[tuple[GVK, Key], tuple[int, Object]] = {}
+
+    def shared(self, kind: ResourceKind, record: Record) -> Object:
+        """The object in `kind`'s version. Shared: read it, never change it."""
+        place = (kind.gvk, record.key)
+        found = self._parsed.get(place)
+        if found is not None and found[0] == record.revision:
+            return found[1]
+        obj = self.fresh(kind, record)
+        if found is None and len(self._parsed) >= _KEPT:
+            del self._parsed[next(iter(self._parsed))]
+        self._parsed[place] = (record.revision, obj)
+        return obj
+
+    def fresh(self, kind: ResourceKind, record: Record) -> Object:
+        """A parsed object of the caller's own."""
+        obj: Object = orjson.loads(record.data)
+        if kind.storage_gvk != kind.gvk:
+            if kind.rules.from_storage is not None:
+                kind.rules.from_storage(obj)
+            obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
+        return obj
+
+    def data(self, kind: ResourceKind, record: Record) -> bytes:
+        """The JSON text in `kind`'s version: the stored bytes themselves when that is how the object is stored."""
+        if kind.storage_gvk == kind.gvk:
+            return record.data
+        return orjson.dumps(self.shared(kind, record))
+
+    def forget(self, record: Record, kinds: Sequence[ResourceKind]) -> None:
+        for kind in kinds:
+            self._parsed.pop((kind.gvk, record.key), None)
+
+
+class StoreReader:
+    """Consistent reads for authenticators, authorizers and admission; objects are shared, read-only."""
+
+    def __init__(self, store: Store, registry: KindRegistry, records: Records) -> None:
+        self._store = store
+        self._registry = registry
+        self._records = records
+
+    def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None:
+        kind = self._registry.find(gvr)
+        if kind is None:
+            return None
+        record = self._store.get(Key(kind.store_resource, namespace if kind.namespaced else "", name))
+        return None if record is None else self._records.shared(kind, record)
+
+    def list(self, gvr: GVR, namespace: str = "") -> list[Object]:
+        kind = self._registry.find(gvr)
+        if kind is None:
+            return []
+        return [self._records.shared(kind, r) for r in self._store.list(kind.store_resource, namespace).records]

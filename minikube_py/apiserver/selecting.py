@@ -1,0 +1,63 @@
+"""Chooses records by label and field selectors, from the index, without parsing an object."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from minikube_py.apiserver.call import ApiCall
+from minikube_py.apiserver.keys import fields_of
+from minikube_py.objects.errors import BadRequest
+from minikube_py.objects.selectors import FieldSelector, LabelSelector
+from minikube_py.resources.kind import ResourceKind
+from minikube_py.store.protocol import Record
+
+_ALWAYS = frozenset(("metadata.name", "metadata.namespace"))
+
+
+@dataclass(frozen=True)
+class RecordSelection:
+    """Both selectors of one list or watch; `is_all` when they let everything pass."""
+
+    labels: LabelSelector
+    fields: FieldSelector
+
+    @property
+    def is_all(self) -> bool:
+        return self.labels.is_empty and self.fields.is_empty
+
+    def matches(self, record: Record) -> bool:
+        if not self.labels.is_empty and not self.labels.matches(record.labels):
+            return False
+        return self.fields.is_empty or self.fields.matches(fields_of(record))
+
+    def choose(self, records: Iterable[Record]) -> Iterable[Record]:
+        return records if self.is_all else [r for r in records if self.matches(r)]
+
+
+def parse_selection(kind: ResourceKind, label_selector: str, field_selector: str) -> RecordSelection:
+    """Raises BadRequest with Kubernetes' texts for syntax errors and for fields the kind can't be selected by."""
+    try:
+        labels = LabelSelector.parse(label_selector)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    try:
+        fields = FieldSelector.parse(field_selector)
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+    if not fields.is_empty:
+        _check_fields(kind, fields)
+    return RecordSelection(labels, fields)
+
+
+def selection_of(call: ApiCall) -> RecordSelection:
+    info = call.info
+    return parse_selection(call.kind, info.label_selector, info.field_selector)
+
+
+def _check_fields(kind: ResourceKind, fields: FieldSelector) -> None:
+    unknown = sorted(fields.keys() - _ALWAYS)
+    if not unknown:
+        return
+    known = kind.rules.fields({"metadata": {}}) if kind.rules.fields is not None else {}
+    for key in unknown:
+        if key not in known:
+            raise BadRequest(f"field label not supported: {key}")

@@ -1,0 +1,165 @@
+"""Changes stored objects: update, and the compare-and-swap loop that patch, apply and subresources use too."""
+
+from collections.abc import Awaitable, Callable
+
+from minikube_py.apiserver.call import Answer, ApiCall
+from minikube_py.apiserver.creating import create_object
+from minikube_py.apiserver.decoding import decode_object, place
+from minikube_py.apiserver.keys import key_of
+from minikube_py.apiserver.writes import (
+    NO_ALLOCATION,
+    WHOLE_OBJECT,
+    Allocating,
+    UpdateForm,
+    admission_request,
+    admit,
+    allocator_of,
+    answer,
+    draft,
+    mutate,
+    prepare_update,
+    record_manager,
+    validate_update,
+)
+from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
+from minikube_py.objects.meta import deep_copy
+from minikube_py.store.protocol import KeyNotFound, Record, RevisionConflict
+
+# A caller loses the race only against writes that succeeded, so each turn is somebody's progress.
+_ATTEMPTS = 30
+
+Produce = Callable[[Object], Object | Awaitable[Object]]
+
+
+async def update(call: ApiCall) -> Answer:
+    """PUT of the object itself, or of a subresource with a body of the same kind."""
+    return await update_with(call, WHOLE_OBJECT)
+
+
+async def update_with(call: ApiCall, form: UpdateForm) -> Answer:
+    kind = call.kind
+    sent = decode_object(call)
+    metadata = place(call, sent)
+    check_name(call, metadata)
+    rules = kind.rules
+    if not form.subresource and rules.allows_create_on_update and _find(call) is None:
+        metadata.pop("resourceVersion", None)
+        return await create_object(call, sent)
+    if not metadata.get("resourceVersion") and not rules.allows_unconditional_update:
+        why = "Invalid value: 0: must be specified for an update"
+        raise Invalid.of(
+            kind.group, kind.kind, call.info.name, [Cause("FieldValueInvalid", why, "metadata.resourceVersion")]
+        )
+    return await change(call, lambda _old: deep_copy(sent), form)
+
+
+def check_name(call: ApiCall, metadata: Object) -> None:
+    name = metadata.setdefault("name", call.info.name)
+    if name != call.info.name:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
+
+
+async def change(
+    call: ApiCall, produce: Callable[[Object], Object], form: UpdateForm, *, applied: bool = False
+) -> Answer:
+    """Stores what `produce` makes of the current object, again and again until nobody else was faster.
+
+    produce gets the stored object, shared, and returns a tree of its own; a resourceVersion in it that isn't the
+    stored one is the client's lock. `applied` trees bring their managedFields along.
+    """
+    for _ in range(_ATTEMPTS):
+        record = _find(call)
+        if record is None:
+            raise NotFound.of(call.kind.group, call.kind.plural, call.info.name)
+        old = call.context.records.shared(call.kind, record)
+        new = produce(old)
+        check_preconditions(call, new["metadata"], record, old)
+        try:
+            return await _commit(call, new, old, record, form, applied)
+        except RevisionConflict:
+            continue
+        except KeyNotFound:
+            raise NotFound.of(call.kind.group, call.kind.plural, call.info.name) from None
+    raise Conflict.of(call.kind.group, call.kind.plural, call.info.name)
+
+
+def _find(call: ApiCall) -> Record | None:
+    return call.context.store.get(key_of(call.kind, call.info.namespace, call.info.name))
+
+
+def check_preconditions(call: ApiCall, metadata: Object, record: Record, old: Object) -> None:
+    """The uid and resourceVersion that the client sent, if any, must be those of the stored object."""
+    kind = call.kind
+    uid, stored = metadata.get("uid"), old["metadata"].get("uid")
+    if uid and stored and uid != stored:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {stored}"
+        raise Conflict.of(kind.group, kind.plural, call.info.name, why)
+    version = metadata.get("resourceVersion")
+    if not version or version == "0":
+        return
+    if not version.isdigit():
+        why = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+        cause = Cause("FieldValueInvalid", f'Invalid value: "{version}": {why}', "metadata.resourceVersion")
+        raise Invalid.of(kind.group, kind.kind, call.info.name, [cause])
+    if int(version) != record.revision:
+        raise Conflict.of(kind.group, kind.plural, call.info.name)
+
+
+async def _commit(call: ApiCall, new: Object, old: Object, record: Record, form: UpdateForm, applied: bool) -> Answer:
+    kind, metadata = call.kind, new["metadata"]
+    metadata["resourceVersion"] = str(record.revision)
+    if kind.namespaced:
+        metadata["namespace"] = record.key.namespace
+    kind.rules.default(new)
+    request = admission_request(call, "UPDATE", new, old)
+    await mutate(call, request)
+    if call.context.admission:
+        kind.rules.default(new)
+    prepare_update(kind, new, old, form)
+    allocator = allocator_of(call)
+    allocation = allocator.before_update(new, old) if allocator is not None else NO_ALLOCATION
+    with Allocating(allocation, keep=not call.dry_run):
+        validate_update(kind, new, old, form)
+        await admit(call, request)
+        if is_same(new, old):
+            return Answer(new, record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
+        if not applied:
+            record_manager(call, old, new, form.subresource)
+        stored = await _replace(call, new, old, record)
+    return answer(call, new, stored)
+
+
+async def _replace(call: ApiCall, new: Object, old: Object, record: Record) -> Record | None:
+    """Stores the new state, or removes the object when this write let go of its last finalizer."""
+    if call.dry_run:
+        return None
+    store = call.context.store
+    if is_finished(new, old):
+        await store.delete(record.key, record.revision)
+        allocator = allocator_of(call)
+        if allocator is not None:
+            allocator.after_delete(old)
+        return None
+    return await store.update(record.key, draft(call, new), record.revision)
+
+
+def is_same(new: Object, old: Object) -> bool:
+    """Whether the write changes nothing, so that it makes no new revision."""
+    if new == old:
+        return True
+    fresh, stored = new["metadata"], old["metadata"]
+    if fresh.get("managedFields") or "managedFields" not in stored:
+        return False
+    if fresh.get("managedFields") == []:
+        return False
+    return {**new, "metadata": {**fresh, "managedFields": stored["managedFields"]}} == old
+
+
+def is_finished(new: Object, old: Object) -> bool:
+    """A deleted object without finalizers, whose grace period is over, goes with the write that finished it."""
+    metadata = new["metadata"]
+    if metadata.get("finalizers") or not old["metadata"].get("deletionTimestamp"):
+        return False
+    if new.get("kind") == "Namespace" and (new.get("spec") or {}).get("finalizers"):
+        return False
+    return not old["metadata"].get("deletionGracePeriodSeconds")

@@ -1,0 +1,171 @@
+"""Streams changes: from a revision or with the initial state first, selected, with bookmarks and an end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from minikube_py import ids
+from minikube_py.apiserver.call import ApiCall
+from minikube_py.apiserver.reads import number
+from minikube_py.apiserver.request_info import is_true
+from minikube_py.apiserver.selecting import RecordSelection, selection_of
+from minikube_py.objects.errors import BadRequest, Expired, Object
+from minikube_py.resources.kind import ResourceKind
+from minikube_py.store.protocol import Change, ChangeType, Record, RevisionTrimmed, Store, WatcherTooSlow
+
+BOOKMARK_SECONDS = 60.0
+_MIN_TIMEOUT_SECONDS = 1800
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+class Event(NamedTuple):
+    """One event of a watch. A bookmark has no record; `revision` is the object's resourceVersion."""
+
+    type: str
+    revision: int
+    record: Record | None
+    is_initial_end: bool = False
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """start: None for the current state first, else the revision to go on from."""
+
+    selection: RecordSelection
+    start: int | None
+    bookmarks: bool
+    sends_initial_events: bool
+    timeout_seconds: float
+
+
+def read_options(call: ApiCall) -> WatchOptions:
+    query = call.query
+    text = query.get("resourceVersion") or ""
+    if text and not text.isdigit():
+        raise BadRequest(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    bookmarks = is_true(query.get("allowWatchBookmarks"))
+    initial = query.get("sendInitialEvents")
+    match = query.get("resourceVersionMatch", "")
+    if initial is not None and match != "NotOlderThan":
+        raise _invalid(
+            "resourceVersionMatch", "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        )
+    if initial is None and match:
+        raise _invalid(
+            "resourceVersionMatch",
+            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )
+    sends_initial = is_true(initial)
+    start = None if sends_initial or (text in ("", "0") and initial is None) else int(text or "0")
+    if initial is not None and not sends_initial and text in ("", "0"):
+        start = call.context.store.revision
+    timeout = number(query, "timeoutSeconds") or _MIN_TIMEOUT_SECONDS + ids.pick(_MIN_TIMEOUT_SECONDS)
+    return WatchOptions(selection_of(call), start, bookmarks, sends_initial, timeout)
+
+
+def _invalid(field: str, text: str) -> BadRequest:
+    return BadRequest(f'ListOptions.meta.k8s.io "" is invalid: {field}: {text}', reason="Invalid", code=422)
+
+
+class Watch:
+    """A running watch. It listens from the moment it is made, so nothing is lost before the first step.
+
+    Iterate over `batches()`; close with aclose(). Raises Expired here when the revision is too old, and while
+    iterating when the watcher is too slow.
+    """
+
+    def __init__(self, store: Store, kind: ResourceKind, namespace: str, options: WatchOptions) -> None:
+        self._store = store
+        self._kind = kind
+        self._options = options
+        self._seen = options.start if options.start is not None else 0
+        self._initial: Sequence[Record] = ()
+        after = options.start
+        if after is None:
+            page = store.list(kind.store_resource, namespace)
+            self._initial, after = list(options.selection.choose(page.records)), page.revision
+            self._seen = page.revision
+        try:
+            self._changes = store.watch(kind.store_resource, namespace, after)
+        except RevisionTrimmed as error:
+            raise Expired(f"too old resource version: {after} ({error.oldest})") from None
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """Batches of events until the watch's time is over."""
+        if self._options.start is None:
+            first = [Event("ADDED", r.revision, r) for r in self._initial]
+            self._initial = ()
+            if self._options.sends_initial_events and self._options.bookmarks:
+                first.append(Event("BOOKMARK", self._seen, None, is_initial_end=True))
+            if first:
+                yield first
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._options.timeout_seconds
+        step: asyncio.Task[Sequence[Change]] | None = None
+        try:
+            while (left := end - loop.time()) > 0:
+                if step is None:
+                    step = asyncio.ensure_future(anext(self._changes))
+                await asyncio.wait((step,), timeout=min(left, BOOKMARK_SECONDS))
+                if step.done():
+                    batch, step = step.result(), None
+                    events = self._select(batch)
+                    if events:
+                        yield events
+                elif self._options.bookmarks and self._store.revision > self._seen:
+                    self._seen = self._store.revision
+                    yield [Event("BOOKMARK", self._seen, None)]
+        except StopAsyncIteration:
+            return
+        except WatcherTooSlow as error:
+            raise Expired(str(error)) from None
+        finally:
+            if step is not None:
+                step.cancel()
+            await self.aclose()
+
+    def _select(self, changes: Sequence[Change]) -> list[Event]:
+        self._seen = changes[-1].revision
+        selection = self._options.selection
+        if selection.is_all:
+            return [Event(c.type, c.revision, c.record) for c in changes]
+        events = (transition(selection, change) for change in changes)
+        return [event for event in events if event is not None]
+
+    async def aclose(self) -> None:
+        await self._changes.aclose()  # type: ignore[attr-defined]
+
+
+def transition(selection: RecordSelection, change: Change) -> Event | None:
+    """What a change means to a watcher with selectors: objects appear when they begin to match, and vanish."""
+    before = change.previous is not None and selection.matches(change.previous)
+    if change.type is ChangeType.DELETED:
+        return Event("DELETED", change.revision, change.record) if before else None
+    after = selection.matches(change.record)
+    if after:
+        return Event("MODIFIED" if before else "ADDED", change.revision, change.record)
+    if before and change.previous is not None:
+        return Event("DELETED", change.revision, _left(change.previous, change.revision))
+    return None
+
+
+def _left(record: Record, revision: int) -> Record:
+    """The last state that matched, at the revision at which it ceased to."""
+    data = record.at_revision(revision)
+    end = record.rv_start + len(str(revision))
+    return Record(record.key, revision, record.uid, data, record.rv_start, end, record.labels, record.fields)
+
+
+def bookmark(kind: ResourceKind, event: Event) -> Object:
+    """The object of a BOOKMARK event."""
+    metadata: Object = {"resourceVersion": str(event.revision), "creationTimestamp": None}
+    if event.is_initial_end:
+        metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+    return {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+
+
+def open_watch(call: ApiCall) -> Watch:
+    return Watch(call.context.store, call.kind, call.info.namespace, read_options(call))

@@ -1,0 +1,242 @@
+"""What every kind of write shares: default > admission.mutate > prepare > validate > admission.validate > store.
+
+creating.py, updating.py, patching.py and deleting.py are the writes themselves.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+from minikube_py import clock
+from minikube_py.apiserver.admission.protocol import AdmissionRequest
+from minikube_py.apiserver.call import Answer, ApiCall
+from minikube_py.apiserver.context import Allocation, Allocator
+from minikube_py.apiserver.keys import draft_of
+from minikube_py.objects.apply import Operation, from_paths, update_managed_fields
+from minikube_py.objects.errors import Invalid, Object
+from minikube_py.objects.field_set import FieldSet
+from minikube_py.objects.meta import deep_copy
+from minikube_py.objects.schema_node import SchemaNode
+from minikube_py.resources import schema
+from minikube_py.resources.fields import FieldErrors
+from minikube_py.resources.kind import ResourceKind
+from minikube_py.resources.metadata import validate_metadata, validate_metadata_update
+from minikube_py.store.protocol import Draft, Record
+
+# Kinds whose clients may set a status with the create call: a kubelet registers its node with one.
+_STATUS_ON_CREATE = frozenset((("", "Node"),))
+
+
+class UpdateForm(Protocol):
+    """How an endpoint turns what a client sent into the object to store: the object itself, /status, /resize, ..."""
+
+    subresource: str
+
+    def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
+        """Put back, in place, whatever this endpoint does not let a client change."""
+        ...
+
+    def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None: ...
+
+
+class WholeObject:
+    """Updates of the object itself: its status stays as it was."""
+
+    subresource = ""
+
+    def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
+        if "status" in kind.subresources:
+            restore(new, old, "status")
+        kind.rules.prepare_update(new, old)
+
+    def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
+        kind.rules.validate_update(new, old, errors)
+
+
+class StatusOnly:
+    """Updates through /status: everything but the status and the metadata stays as it was."""
+
+    subresource = "status"
+
+    def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
+        for key in {*new, *old} - {"status", "metadata", "kind", "apiVersion"}:
+            restore(new, old, key)
+
+    def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
+        kind.rules.validate_status(new, old, errors)
+
+
+WHOLE_OBJECT = WholeObject()
+STATUS_ONLY = StatusOnly()
+
+
+def restore(new: Object, old: Object, key: str) -> None:
+    """Puts a part of the stored object back: a copy, because the stored object is shared."""
+    if key not in old:
+        new.pop(key, None)
+    elif new.get(key) != old[key]:
+        new[key] = deep_copy(old[key])
+
+
+# --- admission -------------------------------------------------------------------------------------------------------
+
+
+def admission_request(call: ApiCall, operation: str, obj: Object | None, old: Object | None) -> AdmissionRequest:
+    return AdmissionRequest(
+        call.info, call.kind, operation, call.user, obj, old,
+        options=_options(call, operation), dry_run=call.dry_run, warnings=call.warnings,
+    )  # fmt: skip
+
+
+def _options(call: ApiCall, operation: str) -> Object:
+    options: Object = {"kind": f"{operation.capitalize()}Options", "apiVersion": "meta.k8s.io/v1"}
+    for key in ("fieldManager", "fieldValidation"):
+        if key in call.query:
+            options[key] = call.query[key]
+    if call.query.get("dryRun"):
+        options["dryRun"] = [call.query["dryRun"]]
+    return options
+
+
+async def mutate(call: ApiCall, request: AdmissionRequest) -> None:
+    for plugin in call.context.admission:
+        await plugin.mutate(request)
+
+
+async def admit(call: ApiCall, request: AdmissionRequest) -> None:
+    for plugin in call.context.admission:
+        await plugin.validate(request)
+
+
+# --- preparing and validating ----------------------------------------------------------------------------------------
+
+
+def prepare_create(kind: ResourceKind, obj: Object) -> None:
+    """Drops what only the server sets."""
+    if "status" in kind.subresources and (kind.group, kind.kind) not in _STATUS_ON_CREATE:
+        obj.pop("status", None)
+    if kind.rules.has_generation or kind.custom:
+        obj["metadata"]["generation"] = 1
+    kind.rules.prepare_create(obj)
+
+
+def validate_create(kind: ResourceKind, obj: Object) -> None:
+    errors = FieldErrors()
+    validate_metadata(obj, kind, errors)
+    kind.rules.validate(obj, errors)
+    raise_invalid(kind, obj, errors)
+
+
+def prepare_update(kind: ResourceKind, new: Object, old: Object, form: UpdateForm) -> None:
+    """Puts back what an update may not change and raises the generation when the desired state changed."""
+    fresh, stored = new["metadata"], old["metadata"]
+    fresh.pop("selfLink", None)
+    for key in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if not fresh.get(key) and key in stored:
+            fresh[key] = stored[key]
+    for key in ("creationTimestamp", "generation"):
+        restore(fresh, stored, key)
+    form.prepare(kind, new, old)
+    if (kind.rules.has_generation or kind.custom) and _is_desired_state_changed(new, old):
+        fresh["generation"] = (stored.get("generation") or 0) + 1
+
+
+def _is_desired_state_changed(new: Object, old: Object) -> bool:
+    for key in {*new, *old} - {"status", "metadata", "kind", "apiVersion"}:
+        before, after = old.get(key), new.get(key)
+        if before is not after and before != after:
+            return True
+    return False
+
+
+def validate_update(kind: ResourceKind, new: Object, old: Object, form: UpdateForm) -> None:
+    errors = FieldErrors()
+    validate_metadata_update(new, old, errors)
+    form.validate(kind, new, old, errors)
+    raise_invalid(kind, new, errors)
+
+
+def raise_invalid(kind: ResourceKind, obj: Object, errors: FieldErrors) -> None:
+    if errors:
+        name = obj["metadata"].get("name") or obj["metadata"].get("generateName") or ""
+        raise Invalid.of(kind.group, kind.kind, name, errors.causes)
+
+
+# --- managed fields --------------------------------------------------------------------------------------------------
+
+
+@cache
+def reset_fields(has_status: bool, subresource: str) -> FieldSet | None:
+    """What an endpoint puts back anyway, so that its clients never come to own it."""
+    if subresource == "":
+        return from_paths("status") if has_status else None
+    if subresource == "status":
+        return from_paths("spec")
+    return None
+
+
+def operation_of(call: ApiCall, subresource: str) -> Operation:
+    reset = reset_fields("status" in call.kind.subresources, subresource)
+    return Operation(call.field_manager or "unknown", call.kind.api_version, subresource, reset)
+
+
+def schema_node(kind: ResourceKind) -> SchemaNode:
+    return schema.node_for(kind)
+
+
+def record_manager(call: ApiCall, live: Object | None, new: Object, subresource: str = "") -> None:
+    update_managed_fields(live, new, schema_node(call.kind), operation_of(call, subresource))
+
+
+# --- storing ---------------------------------------------------------------------------------------------------------
+
+
+def draft(call: ApiCall, obj: Object) -> Draft:
+    return draft_of(call.kind, obj, call.context.storage_kind(call.kind))
+
+
+def answer(call: ApiCall, obj: Object, record: Record | None, code: int = 200) -> Answer:
+    """The answer to a write. A dry run has no record and answers with the object as it would be."""
+    if record is None:
+        return Answer(obj, code=code, kind=call.kind)
+    obj["metadata"]["resourceVersion"] = str(record.revision)
+    data = record.data if call.kind.storage_gvk == call.kind.gvk else b""
+    return Answer(obj, data, code, call.kind)
+
+
+class NoAllocation:
+    """For kinds that need nothing unique."""
+
+    def commit(self) -> None:
+        return None
+
+    def revert(self) -> None:
+        return None
+
+
+NO_ALLOCATION = NoAllocation()
+
+
+def allocator_of(call: ApiCall) -> Allocator | None:
+    return call.context.allocators.get((call.kind.group, call.kind.kind))
+
+
+@dataclass
+class Allocating:
+    """Keeps an allocation when the block ends well, gives it back otherwise."""
+
+    allocation: Allocation
+    keep: bool = True
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, error: object, *_rest: object) -> None:
+        if error is None and self.keep:
+            self.allocation.commit()
+        else:
+            self.allocation.revert()
+
+
+def now() -> str:
+    return clock.rfc3339()
