@@ -17,7 +17,7 @@ from minikube_py.objects.schema_node import SchemaNode
 
 MAX_UPDATE_MANAGERS = 10
 _ANCIENT = "ancient-changes"
-_MAX_MANAGER_LENGTH = 128
+_MAX_MANAGER_BYTES = 128
 
 # Set by the server or part of the object's identity: nobody owns these.
 NEVER_OWNED: FieldSet = {
@@ -73,7 +73,8 @@ def manager_of(field_manager: str, user_agent: str) -> str:
     if field_manager:
         return field_manager
     prefix = user_agent.partition("/")[0]
-    return "".join(c for c in prefix if c.isprintable())[:_MAX_MANAGER_LENGTH]
+    printable = "".join(c for c in prefix if c.isprintable())
+    return printable.encode()[:_MAX_MANAGER_BYTES].decode(errors="ignore")
 
 
 def identity(entry: Object) -> Identity:

@@ -48,19 +48,22 @@ def merge_patch(doc: Object, patch: Any) -> Object:
     """RFC 7386: objects are merged, null removes, everything else replaces."""
     if not isinstance(patch, dict):
         raise BadRequest("Invalid JSON Patch")
-    return _merged(doc, patch)
+    out = deep_copy(doc)
+    _merge_into(out, deep_copy(patch))
+    return out
 
 
-def _merged(target: Any, patch: Object) -> Object:
-    out: Object = deep_copy(target) if isinstance(target, dict) else {}
+def _merge_into(target: Object, patch: Object) -> None:
     for key, value in patch.items():
         if value is None:
-            out.pop(key, None)
+            target.pop(key, None)
         elif isinstance(value, dict):
-            out[key] = _merged(out.get(key), value)
+            current = target.get(key)
+            if not isinstance(current, dict):
+                current = target[key] = {}
+            _merge_into(current, value)
         else:
-            out[key] = deep_copy(value)
-    return out
+            target[key] = value
 
 
 # --- RFC 6902 --------------------------------------------------------------------------------------------------------
