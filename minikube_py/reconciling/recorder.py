@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from minikube_py import clock
+from minikube_py import clock, ids
 from minikube_py.client.protocol import Client, PatchType
 from minikube_py.objects.errors import ApiError, NotFound, Object
 from minikube_py.resources.kind import GVR
@@ -25,6 +25,7 @@ _SPAM_BURST = 25
 _SPAM_REFILL_PER_SECOND = 1.0 / 300.0
 _LONGEST_MESSAGE = 1024
 _QUEUED_AT_MOST = 1000
+_NAME_MASK = (1 << 20) - 1
 
 
 @dataclass
@@ -141,7 +142,9 @@ class EventRecorder:
                 return
         involved = event["involvedObject"]
         namespace = involved.get("namespace") or "default"
-        name = f"{involved.get('name', '')}.{int(clock.seconds() * 1e9):x}"
+        # The low bits are random: events of one moment must not take each other's name.
+        moment = int(clock.seconds() * 1e9) & ~_NAME_MASK | ids.pick(_NAME_MASK + 1)
+        name = f"{involved.get('name', '')}.{moment:x}"
         event["metadata"] = {"name": name, "namespace": namespace}
         event.update(firstTimestamp=now, lastTimestamp=now, count=1, eventTime=None)
         await self._client.create(EVENTS, event, namespace)

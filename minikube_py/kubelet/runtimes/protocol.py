@@ -6,7 +6,7 @@ adopts what runs. `docker` and `fake` implement it and pass one contract suite.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from minikube_py.client.node_connection import ByteStream, LogRequest, StreamRequest, StreamSession
 
@@ -268,3 +268,10 @@ class ContainerRuntime(Protocol):
     async def stats(self) -> dict[str, Any]: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class SimulatedHealth(Protocol):
+    """A runtime without processes to probe says itself when a container counts as ready; the kubelet runs no probes."""
+
+    def ready_at(self, container_id: str) -> float | None: ...

@@ -1,0 +1,80 @@
+"""Puts the parts of one node together: real ones, or simulated ones where there is nothing to write or to probe."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from minikube_py.client.protocol import Client
+from minikube_py.kubelet.container_config import NodeFacts, Specs
+from minikube_py.kubelet.hooks import Hooks, SimulatedHooks
+from minikube_py.kubelet.images import Images
+from minikube_py.kubelet.node_status import NodeStatus
+from minikube_py.kubelet.pod_connection import PodDialer
+from minikube_py.kubelet.pod_files import DnsSettings
+from minikube_py.kubelet.probe_calls import Calls
+from minikube_py.kubelet.probes import Prober, SimulatedProber
+from minikube_py.kubelet.references import References
+from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, SimulatedHealth
+from minikube_py.kubelet.services import HealthSource, HookRunner, PodServices, PodVolumes
+from minikube_py.kubelet.volumes.simulated import SimulatedVolumes
+from minikube_py.reconciling.informer import Informer, InformerSet
+from minikube_py.reconciling.recorder import EventRecorder
+
+Cleaner = Callable[[set[str]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class NodeParts:
+    """What a node is assembled from. pod_changed and objects_changed are told the uid of a pod to look at."""
+
+    node_name: str
+    client: Client
+    runtime: ContainerRuntime
+    data_dir: Path | None
+    cluster_dns: tuple[str, ...]
+    cluster_domain: str
+    is_pod_network_routed: bool
+    informers: InformerSet
+    services: Informer
+    status: NodeStatus
+    pod_changed: Callable[[str], None]
+    objects_changed: Callable[[str], None]
+
+
+def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
+    """The pod workers' services, and what removes directories of pods that are gone (given the uids that stay)."""
+    recorder = EventRecorder(parts.client, "kubelet", parts.node_name)
+    references = References(parts.informers, parts.objects_changed)
+    volumes, cleaner, pods_directory = _volumes(parts, references)
+    node = NodeFacts(
+        services=parts.services.cache.list,
+        allocatable=lambda: parts.status.allocatable,
+        memory_bytes=lambda: parts.status.memory_bytes,
+    )
+    dns = DnsSettings(parts.cluster_dns, parts.cluster_domain)
+    calls = Calls(parts.runtime, PodDialer(parts.runtime, is_routed=parts.is_pod_network_routed))
+    health: HealthSource
+    hooks: HookRunner
+    if isinstance(parts.runtime, SimulatedHealth):
+        health, hooks = SimulatedProber(parts.runtime), SimulatedHooks()
+    else:
+        health, hooks = Prober(calls, recorder, parts.pod_changed), Hooks(calls)
+    services = PodServices(
+        node_name=parts.node_name,
+        client=parts.client,
+        runtime=parts.runtime,
+        volumes=volumes,
+        images=Images(parts.runtime, references, recorder),
+        specs=Specs(references, volumes, node, dns, pods_directory),
+        hooks=hooks,
+        health=health,
+        recorder=recorder,
+        host_ips=lambda: parts.status.addresses,
+        pods_directory=pods_directory,
+        release=references.release,
+    )
+    return services, cleaner
+
+
+def _volumes(parts: NodeParts, references: References) -> tuple[PodVolumes, Cleaner | None, Path | None]:
+    return SimulatedVolumes(references), None, None

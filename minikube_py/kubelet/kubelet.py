@@ -1,0 +1,229 @@
+"""Runs one node: watches its pods, gives each a worker, passes runtime events on, registers the node, cleans up."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minikube_py.client.node_connection import ByteStream, LogRequest, StreamRequest, StreamSession
+from minikube_py.client.protocol import Client, Selection
+from minikube_py.kubelet import pod_spec
+from minikube_py.kubelet.assembly import NodeParts, assemble
+from minikube_py.kubelet.kinds import NODES, PODS, SERVICES
+from minikube_py.kubelet.leases import LeaseTimer
+from minikube_py.kubelet.node_object import MOST_PODS
+from minikube_py.kubelet.node_status import NodeSettings, NodeStatus
+from minikube_py.kubelet.pod_admission import refusal
+from minikube_py.kubelet.pod_worker import PodWorker
+from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, PodState, RuntimeFailure
+from minikube_py.kubelet.streams import NodeStreams
+from minikube_py.objects.errors import Object
+from minikube_py.reconciling.informer import DELETED, Informer, InformerEvent, InformerSet
+
+log = logging.getLogger(__name__)
+
+_RUNTIME_RETRY_SECONDS = 2.0
+BY_NODE = "node"
+
+
+@dataclass(frozen=True)
+class KubeletOptions:
+    """What a node is made from.
+
+    data_dir None: a simulated node, which writes nothing to disk. informers: shared with other parts of this process
+    (its client must be allowed to list Services, and nodes too); None for informers of the node's own identity.
+    pods: an informer over all pods with the index BY_NODE, for many nodes in one process; None to watch only its own.
+    """
+
+    node_name: str
+    client: Client
+    runtime: ContainerRuntime
+    data_dir: Path | None = None
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    addresses: tuple[str, ...] = ()
+    pod_cidr: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    most_pods: int = MOST_PODS
+    is_pod_network_routed: bool = True
+    informers: InformerSet | None = None
+    pods: Informer | None = None
+    leases: LeaseTimer | None = None
+
+
+def node_of(pod: Object) -> tuple[str, ...]:
+    """The index BY_NODE of pods."""
+    name = pod["spec"].get("nodeName")
+    return (name,) if name else ()
+
+
+class Kubelet:
+    """One node. `run` until cancelled; pods run on when it ends. Also the node's NodeConnection."""
+
+    def __init__(self, options: KubeletOptions) -> None:
+        self.options = options
+        self._runtime = options.runtime
+        self._workers: dict[str, PodWorker] = {}
+        self._own_informers = InformerSet(options.client)
+        shared = options.informers or self._own_informers
+        own_name = Selection(field_selector=f"metadata.name={options.node_name}")
+        nodes = shared.informer(NODES) if options.informers else shared.informer(NODES, own_name)
+        services = shared.informer(SERVICES)
+        own_pods = Selection(field_selector=f"spec.nodeName={options.node_name}")
+        self._pods = options.pods or self._own_informers.informer(PODS, own_pods)
+        settings = NodeSettings(
+            name=options.node_name,
+            data_dir=options.data_dir,
+            addresses=options.addresses,
+            pod_cidr=options.pod_cidr,
+            extra_labels=dict(options.labels),
+            most_pods=options.most_pods,
+        )
+        leases = options.leases or LeaseTimer()
+        self.status = NodeStatus(settings, options.client, options.runtime, nodes, leases)
+        parts = NodeParts(
+            node_name=options.node_name,
+            client=options.client,
+            runtime=options.runtime,
+            data_dir=options.data_dir,
+            cluster_dns=options.cluster_dns,
+            cluster_domain=options.cluster_domain,
+            is_pod_network_routed=options.is_pod_network_routed,
+            informers=self._own_informers,
+            services=services,
+            status=self.status,
+            pod_changed=self._pod_changed,
+            objects_changed=self._objects_changed,
+        )
+        self._services, self._volumes_cleaner = assemble(parts)
+        self._streams = NodeStreams(options.node_name, options.runtime, self._find_pod)
+
+    async def run(self) -> None:
+        """Until cancelled. Raises when a part of the kubelet fails for good."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._own_informers.run(), name=f"informers of {self.options.node_name}")
+                group.create_task(self.status.run(), name=f"status of {self.options.node_name}")
+                await self._pods.wait_synced()
+                await self.status.registered.wait()
+                states = {state.pod.uid: state for state in await self._list_runtime()}
+                unsubscribe = self._subscribe(states)
+                await self._clean_up_orphans(states)
+                group.create_task(self._follow_runtime(), name=f"runtime events of {self.options.node_name}")
+        finally:
+            for worker in self._workers.values():
+                worker.close()
+        unsubscribe()
+
+    def logs(self, request: LogRequest) -> AsyncIterator[bytes]:
+        return self._streams.logs(request)
+
+    async def open_stream(self, request: StreamRequest) -> StreamSession:
+        return await self._streams.open_stream(request)
+
+    async def dial(self, pod_uid: str, port: int) -> ByteStream:
+        return await self._streams.dial(pod_uid, port)
+
+    async def stats(self) -> dict[str, Any]:
+        return await self._streams.stats()
+
+    def _find_pod(self, uid: str) -> Object | None:
+        worker = self._workers.get(uid)
+        return worker.pod if worker is not None else None
+
+    def _subscribe(self, states: Mapping[str, PodState]) -> Any:
+        """Take in the pods that are there, with what the runtime has of them, then follow the changes."""
+        mine = [pod for pod in self._pods.cache.list() if self._is_mine(pod)]
+        for pod in sorted(mine, key=lambda p: str(p["metadata"].get("creationTimestamp") or "")):
+            self._add(pod, states.get(pod["metadata"]["uid"]))
+        return self._pods.subscribe(self._told)
+
+    def _is_mine(self, pod: Object) -> bool:
+        return bool(pod["spec"].get("nodeName") == self.options.node_name)
+
+    def _told(self, event: InformerEvent) -> None:
+        pod = event.object
+        if not self._is_mine(pod):
+            return
+        worker = self._workers.get(pod["metadata"]["uid"])
+        if event.type == DELETED:
+            if worker is not None:
+                worker.removed()
+        elif worker is not None:
+            worker.update(pod)
+        else:
+            self._add(pod, None)
+
+    def _add(self, pod: Object, state: PodState | None) -> None:
+        uid = pod["metadata"]["uid"]
+        worker = PodWorker(pod, self._services, self._ended, state)
+        if state is None and not pod_spec.is_terminal(pod) and not pod_spec.is_deleting(pod):
+            others = [w.pod for w in self._workers.values() if w.holds_resources]
+            refused = refusal(pod, self.status.node, others, self.status.allocatable)
+            if refused is not None:
+                self._services.event(pod, "Warning", refused.reason, refused.message.removeprefix("Pod was rejected: "))
+                worker.end(refused)
+        self._workers[uid] = worker
+        worker.wake()
+
+    def _ended(self, uid: str) -> None:
+        self._workers.pop(uid, None)
+
+    def _pod_changed(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.wake()
+
+    def _objects_changed(self, uid: str) -> None:
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.objects_changed()
+
+    async def _list_runtime(self) -> list[PodState]:
+        while True:
+            try:
+                states = await self._runtime.list_pods()
+            except RuntimeFailure as failure:
+                self.status.report(f"container runtime is down: {failure.message}")
+                await asyncio.sleep(_RUNTIME_RETRY_SECONDS)
+                continue
+            self.status.report("")
+            return states
+
+    async def _clean_up_orphans(self, states: Mapping[str, PodState]) -> None:
+        """Remove what the runtime and the disk still have of pods that the API no longer knows."""
+        for uid, state in states.items():
+            if uid not in self._workers:
+                log.info("removing pod %s/%s, which is no longer in the API", state.pod.namespace, state.pod.name)
+                try:
+                    await self._runtime.stop_sandboxes(uid)
+                    await self._runtime.remove_pod(uid)
+                except RuntimeFailure as failure:
+                    log.warning("pod %s not removed: %s", uid, failure)
+        if self._volumes_cleaner is not None:
+            await self._volumes_cleaner(set(self._workers))
+
+    async def _follow_runtime(self) -> None:
+        is_first = True
+        while True:
+            try:
+                async for uid in self._runtime.events():
+                    if uid:
+                        worker = self._workers.get(uid)
+                        if worker is not None:
+                            worker.runtime_changed()
+                    elif is_first:
+                        is_first = False  # the list that the start was made from is not older than this
+                    else:
+                        await self._look_at_everything()
+            except RuntimeFailure as failure:
+                self.status.report(f"container runtime is down: {failure.message}")
+            await asyncio.sleep(_RUNTIME_RETRY_SECONDS)
+
+    async def _look_at_everything(self) -> None:
+        states = {state.pod.uid: state for state in await self._list_runtime()}
+        await self._clean_up_orphans(states)
+        for worker in list(self._workers.values()):
+            worker.runtime_changed()

@@ -1,0 +1,110 @@
+"""All that is known of one pod on this node at one moment: what plan and status are computed from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from minikube_py.kubelet.backoff import BackOff
+from minikube_py.kubelet.runtimes.protocol import ContainerState, PodState, SandboxState
+from minikube_py.objects.errors import Object
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Why a container does not run: its waiting state; until is when to try again (epoch seconds)."""
+
+    reason: str
+    message: str = ""
+    until: float = 0.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """Probe verdicts on one running container. A probe that does not exist counts as passed.
+
+    failure is the message of the Killing event when a liveness or startup probe wants the container restarted;
+    grace_seconds is that probe's own termination grace period, or None for the pod's.
+    """
+
+    has_started: bool = True
+    is_ready: bool = True
+    failure: str = ""
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The kubelet itself ends the pod (deadline, admission, eviction): the phase is Failed with this reason."""
+
+    reason: str
+    message: str
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """An immutable view; pod is the API object (never changed here), now is epoch seconds.
+
+    in_flight names the operations under way: '' for set-up and sandbox, else container names. is_starting: one of them
+    is a set-up or a start (starts go one after the other, stops side by side).
+    hooked holds the ids of running containers whose postStart hook has not returned yet.
+    """
+
+    pod: Object
+    now: float
+    state: PodState | None = None
+    is_set_up: bool = True
+    in_flight: frozenset[str] = frozenset()
+    is_starting: bool = False
+    hooked: frozenset[str] = frozenset()
+    health: Mapping[str, Health] = field(default_factory=dict)
+    waiting: Mapping[str, Waiting] = field(default_factory=dict)
+    back_off: Mapping[str, BackOff] = field(default_factory=dict)
+    messages: Mapping[str, str] = field(default_factory=dict)
+    applied_resources: Mapping[str, Object] = field(default_factory=dict)
+    sandbox_wait: Waiting | None = None
+    ending: Ending | None = None
+    is_stopped: bool = False
+    host_ips: tuple[str, ...] = ()
+
+    @property
+    def sandbox(self) -> SandboxState | None:
+        """The newest sandbox if it runs."""
+        newest = self.newest_sandbox
+        return newest if newest is not None and newest.is_running else None
+
+    @property
+    def newest_sandbox(self) -> SandboxState | None:
+        sandboxes = self.state.sandboxes if self.state is not None else ()
+        return max(sandboxes, key=lambda s: s.attempt, default=None)
+
+    def attempts(self, name: str) -> list[ContainerState]:
+        """Every attempt of a container that the runtime still has, newest last."""
+        containers = self.state.containers if self.state is not None else ()
+        return sorted((c for c in containers if c.name == name), key=lambda c: (c.restart_count, c.created_at))
+
+    def newest(self, name: str) -> ContainerState | None:
+        attempts = self.attempts(name)
+        return attempts[-1] if attempts else None
+
+    def current(self, name: str) -> ContainerState | None:
+        """The newest attempt, unless it belongs to a sandbox that is gone."""
+        newest, sandbox = self.newest(name), self.newest_sandbox
+        if newest is None or sandbox is None or newest.created_at < sandbox.created_at:
+            return None
+        return newest
+
+    def health_of(self, container: ContainerState) -> Health:
+        return self.health.get(container.id, _UNKNOWN)
+
+
+def adopted_health(pod: Object, container: ContainerState) -> Health:
+    """What the API says of a container that ran before this kubelet did; unknown when it says nothing."""
+    status = pod.get("status") or {}
+    for field_name in ("containerStatuses", "initContainerStatuses"):
+        for entry in status.get(field_name) or ():
+            if (entry.get("containerID") or "").endswith(container.id):
+                return Health(has_started=bool(entry.get("started")), is_ready=bool(entry.get("ready")))
+    return _UNKNOWN
+
+
+_UNKNOWN = Health(has_started=False, is_ready=False)

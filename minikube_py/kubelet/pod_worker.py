@@ -1,0 +1,451 @@
+"""Brings one pod to what its spec says: facts, plan, operations, status. It has a task only while there is work."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from minikube_py import clock
+from minikube_py.client.protocol import DeleteOptions
+from minikube_py.kubelet import backoff, pod_spec
+from minikube_py.kubelet.backoff import BackOff
+from minikube_py.kubelet.images import PullBackOff
+from minikube_py.kubelet.kinds import PODS
+from minikube_py.kubelet.pod_facts import Ending, Health, PodFacts, Waiting, adopted_health
+from minikube_py.kubelet.pod_operations import PodOperations, StartProgress
+from minikube_py.kubelet.pod_plan import (
+    DEADLINE_EXCEEDED,
+    Action,
+    EndPod,
+    Plan,
+    Resize,
+    SetUp,
+    StartContainer,
+    StartSandbox,
+    StopContainer,
+    plan_pod,
+)
+from minikube_py.kubelet.pod_spec import PodContainer
+from minikube_py.kubelet.resources_of import cgroup_limits
+from minikube_py.kubelet.runtimes.protocol import ContainerState, PodState, RuntimeFailure
+from minikube_py.kubelet.services import PodServices, StartedPod
+from minikube_py.kubelet.status import build_status
+from minikube_py.kubelet.status_writer import StatusWriter
+from minikube_py.kubelet.termination import termination_message
+from minikube_py.objects.errors import ApiError, Conflict, NotFound, Object
+from minikube_py.reconciling.informer import revision_of
+from minikube_py.reconciling.recorder import NORMAL, WARNING
+
+log = logging.getLogger(__name__)
+
+SANDBOX, END, REFRESH, DELETE = "", " end", " refresh", " delete"
+"""Keys of operations that are no container's; container names never hold blanks."""
+
+_CREATING_SECONDS = 0.1
+"""How long a status that only says ContainerCreating waits for a better one."""
+
+_TROUBLE_SECONDS = 5.0
+_ERR_IMAGE_PULL_SHOWN_SECONDS = 2.0
+
+
+@dataclass
+class Operation:
+    """One slow step under way."""
+
+    task: asyncio.Task[None]
+    is_start: bool = False
+    progress: StartProgress = field(default_factory=StartProgress)
+
+
+class PodWorker:
+    """All calls are made on the loop and return at once; `ended` is called when nothing of the pod is left."""
+
+    def __init__(
+        self, pod: Object, services: PodServices, ended: Callable[[str], None], state: PodState | None = None
+    ) -> None:
+        self.pod = pod
+        self.uid = str(pod["metadata"]["uid"])
+        self.state = state
+        self.ending: Ending | None = None
+        self.is_stopped = False
+        self._services = services
+        self._ended = ended
+        self._operations = PodOperations(services)
+        self._writer = StatusWriter(services.client, self.update)
+        self._running: dict[str, Operation] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self._failures: dict[str, BackOff] = {}
+        self._back_off: dict[str, BackOff] = {}
+        self._messages: dict[str, str] = {}
+        self._applied: dict[str, Object] = {}
+        self._sandbox_wait: Waiting | None = None
+        self._is_set_up = False
+        self._is_gone = False
+        self._is_stale = state is not None
+        self._is_wanted = False
+        self._has_asked_to_delete = False
+        self._is_closed = False
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending_grace: int | None = None
+
+    def update(self, pod: Object) -> None:
+        """A newer state of the pod from the API."""
+        if revision_of(pod) < revision_of(self.pod) or pod["metadata"]["uid"] != self.uid:
+            return
+        old, self.pod = self.pod, pod
+        if _fields_of(old) != _fields_of(pod) and self._is_set_up:
+            self._refresh_volumes()
+        self._forget_waits_of_changed_images(old)
+        self.wake()
+
+    def runtime_changed(self) -> None:
+        self._is_stale = True
+        self.wake()
+
+    def objects_changed(self) -> None:
+        """A ConfigMap, Secret or claim that the pod uses has changed: whatever waits for one is tried again now."""
+        self._services.images.forget_back_off(self.uid)
+        self._sandbox_wait = None
+        self._failures.clear()
+        self._waiting = {n: w for n, w in self._waiting.items() if w.reason == "CrashLoopBackOff"}
+        if self._is_set_up:
+            self._refresh_volumes()
+        self.wake()
+
+    def end(self, ending: Ending) -> None:
+        """The kubelet ends the pod (refused by admission, evicted)."""
+        self.ending = self.ending or ending
+        self.wake()
+
+    def removed(self) -> None:
+        """The pod is no longer in the API."""
+        self._is_gone = True
+        self._writer.close()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at the pod soon."""
+        if self._is_closed:
+            return
+        self._is_wanted = True
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name=f"pod {self.uid}")
+
+    def close(self) -> None:
+        """Stop working; the pod itself runs on."""
+        self._is_closed = True
+        self._writer.close()
+        self._cancel_timer()
+        for operation in self._running.values():
+            operation.task.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    @property
+    def holds_resources(self) -> bool:
+        """Whether the pod counts against the node's ports and amounts."""
+        return not self.is_stopped and self.ending is None and not pod_spec.is_terminal(self.pod)
+
+    @property
+    def started(self) -> StartedPod | None:
+        """The pod with its running sandbox, if it has one."""
+        sandbox = self._facts().sandbox
+        return StartedPod(self.pod, sandbox, self._services.host_ips()) if sandbox is not None else None
+
+    async def _work(self) -> None:
+        try:
+            while self._is_wanted:
+                self._is_wanted = False
+                try:
+                    await self._look()
+                except (RuntimeFailure, ApiError, OSError) as error:
+                    log.warning("pod %s: %s", pod_spec.full_name(self.pod), error)
+                    self._set_timer(clock.seconds() + _TROUBLE_SECONDS)
+        finally:
+            self._task = None
+
+    async def _look(self) -> None:
+        if self._is_stale:
+            self._is_stale = False
+            self.state = await self._services.runtime.pod_state(self.uid)
+            self._adopt_resources()
+            await self._read_messages()
+        facts = self._facts()
+        plan = plan_pod(facts)
+        if plan.ending is DEADLINE_EXCEEDED and self.ending is None:
+            self._services.event(self.pod, NORMAL, plan.ending.reason, plan.ending.message)
+        self.ending = plan.ending
+        self._note_crash_waits(facts, plan)
+        for action in plan.actions:
+            self._perform(action)
+        facts = self._facts()
+        self._watch_health(facts)
+        self._publish(self._facts())
+        self._finish_if_stopped()
+        refresh_at = self._services.volumes.refresh_at(self.uid) if self._is_set_up and not self.is_stopped else 0.0
+        if refresh_at and refresh_at <= facts.now:
+            self._refresh_volumes()
+        elif refresh_at:
+            plan.look_again(refresh_at)
+        self._set_timer(plan.wake_at)
+
+    def _facts(self) -> PodFacts:
+        health: dict[str, Health] = {}
+        for container in self.state.containers if self.state is not None else ():
+            if container.state == "running":
+                is_adopted = not self._is_set_up
+                found = adopted_health(self.pod, container) if is_adopted else self._services.health.health(container)
+                health[container.id] = found
+        waiting = dict(self._waiting)
+        for name, operation in self._running.items():
+            if operation.progress.text:
+                waiting[name] = Waiting("ContainerCreating", operation.progress.text)
+        return PodFacts(
+            pod=self.pod,
+            now=clock.seconds(),
+            state=self.state,
+            is_set_up=self._is_set_up,
+            in_flight=frozenset(self._running) - {REFRESH, DELETE},
+            is_starting=any(o.is_start for o in self._running.values()),
+            hooked=frozenset(o.progress.hooked_id for o in self._running.values() if o.progress.hooked_id),
+            health=health,
+            waiting=waiting,
+            back_off=self._back_off,
+            messages=self._messages,
+            applied_resources=self._applied,
+            sandbox_wait=self._sandbox_wait,
+            ending=self.ending if not self._is_gone else Ending("Removed", "The pod is no longer in the API", 1),
+            is_stopped=self.is_stopped,
+            host_ips=self._services.host_ips(),
+        )
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case SetUp():
+                self._start(SANDBOX, self._set_up(), is_start=True)
+            case StartSandbox():
+                self._start(SANDBOX, self._start_sandbox(action), is_start=True)
+            case StartContainer():
+                progress = StartProgress()
+                self._start(action.container.name, self._start_container(action, progress), True, progress)
+            case StopContainer():
+                self._start(action.container.name, self._stop_container(action))
+            case Resize():
+                self._start(action.container.name, self._resize(action))
+            case EndPod():
+                self._end_pod(action.grace_seconds)
+
+    def _start(
+        self, key: str, step: Coroutine[Any, Any, None], is_start: bool = False, progress: StartProgress | None = None
+    ) -> None:
+        if key in self._running:
+            step.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._run(key, step), name=f"pod {self.uid}{key}")
+        self._running[key] = Operation(task, is_start, progress or StartProgress())
+
+    async def _run(self, key: str, step: Coroutine[Any, Any, None]) -> None:
+        try:
+            await step
+        except (RuntimeFailure, ApiError, OSError) as error:
+            log.warning("pod %s: %s", pod_spec.full_name(self.pod), error)
+            self._set_timer(clock.seconds() + _TROUBLE_SECONDS)
+            await asyncio.sleep(_TROUBLE_SECONDS)
+        finally:
+            if key in self._running and self._running[key].task is asyncio.current_task():
+                del self._running[key]
+            self._is_stale = self._is_stale or (key not in (REFRESH, DELETE) and self._is_set_up)
+            self.wake()
+
+    async def _set_up(self) -> None:
+        try:
+            await self._services.volumes.set_up(self.pod)
+        except RuntimeFailure as failure:
+            self._services.event(self.pod, WARNING, failure.reason, failure.message)
+            self._sandbox_wait = self._failed(SANDBOX, Waiting("ContainerCreating", failure.message))
+            return
+        self._is_set_up = True
+        self._sandbox_wait = None
+        self._failures.pop(SANDBOX, None)
+
+    async def _start_sandbox(self, action: StartSandbox) -> None:
+        if action.attempt:
+            text = "Pod sandbox changed, it will be killed and re-created."
+            self._services.event(self.pod, NORMAL, "SandboxChanged", text)
+        try:
+            await self._operations.start_sandbox(self.pod, action)
+        except RuntimeFailure as failure:
+            text = f"Failed to create pod sandbox: {failure.message}"
+            self._sandbox_wait = self._failed(SANDBOX, Waiting("ContainerCreating", text))
+            return
+        self._sandbox_wait = None
+        self._failures.pop(SANDBOX, None)
+
+    async def _start_container(self, action: StartContainer, progress: StartProgress) -> None:
+        started, name = self.started, action.container.name
+        if started is None:
+            return
+        self._note_crash(name)
+        try:
+            state = await self._operations.start_container(started, action, progress, self.wake)
+        except RuntimeFailure as failure:
+            until = failure.until if isinstance(failure, PullBackOff) else 0.0
+            self._waiting[name] = self._failed(name, Waiting(failure.reason, failure.message, until))
+            return
+        self._applied[state.id] = action.container.spec.get("resources") or {}
+        self._waiting.pop(name, None)
+        self._failures.pop(name, None)
+
+    def _failed(self, key: str, waiting: Waiting) -> Waiting:
+        """The waiting state with the time of the next attempt."""
+        now = clock.seconds()
+        if waiting.reason == "ErrImagePull":
+            # The next attempt finds the puller's own back-off and shows that instead.
+            return Waiting(waiting.reason, waiting.message, now + _ERR_IMAGE_PULL_SHOWN_SECONDS)
+        if waiting.until:
+            return waiting
+        entry = self._failures[key] = backoff.raised(self._failures.get(key), now)
+        return Waiting(waiting.reason, waiting.message, now + entry.delay)
+
+    def _note_crash(self, name: str) -> None:
+        """Raise the crash back-off when a container starts again after an end in this sandbox."""
+        current = self._facts().current(name)
+        if current is not None and current.state == "exited":
+            self._back_off[name] = backoff.raised(self._back_off.get(name), clock.seconds(), current.finished_at)
+
+    def _note_crash_waits(self, facts: PodFacts, plan: Plan) -> None:
+        for name, waiting in plan.crash_waits.items():
+            if self._waiting.get(name) == waiting:
+                continue
+            self._waiting[name] = waiting
+            container = pod_spec.find_container(facts.pod, name)
+            text = f"Back-off restarting failed container {name} in pod {pod_spec.full_name(facts.pod)}"
+            self._services.event(facts.pod, WARNING, "BackOff", text, container)
+
+    async def _stop_container(self, action: StopContainer) -> None:
+        container = pod_spec.find_container(self.pod, action.container.name)
+        grace = action.grace_seconds if action.grace_seconds is not None else pod_spec.grace_seconds(self.pod)
+        await self._operations.stop_container(self.started, container, action.container, grace, action.message)
+
+    async def _resize(self, action: Resize) -> None:
+        container = pod_spec.find_container(self.pod, action.container.name)
+        if container is None:
+            return
+        info = await self._services.runtime.info()
+        limits = cgroup_limits(self.pod, container.spec, info.memory_bytes)
+        await self._services.runtime.update_limits(action.container.id, limits)
+        self._applied[action.container.id] = container.spec.get("resources") or {}
+
+    def _end_pod(self, grace: int) -> None:
+        for operation in self._running.values():
+            if operation.is_start and operation.progress.is_interruptible:
+                operation.task.cancel()
+        if any(o.is_start and not o.progress.is_interruptible for o in self._running.values()):
+            return
+        ending = self._running.get(END)
+        if ending is not None and self._ending_grace is not None and grace < self._ending_grace:
+            ending.task.cancel()
+            del self._running[END]
+        if END not in self._running:
+            self._ending_grace = grace
+            self._start(END, self._end(grace))
+
+    async def _end(self, grace: int) -> None:
+        self._services.health.forget(self.uid)
+        state = await self._services.runtime.pod_state(self.uid)
+        await self._operations.end_pod(self.pod, state, grace)
+        self.is_stopped = True
+
+    def _finish_if_stopped(self) -> None:
+        if not self.is_stopped or DELETE in self._running or (self._has_asked_to_delete and not self._is_gone):
+            return
+        if self._is_gone:
+            self._start(DELETE, self._clean_up())
+        elif pod_spec.is_deleting(self.pod) and self._writer.is_idle and not self._is_stale:
+            self._start(DELETE, self._delete())
+
+    async def _delete(self) -> None:
+        """Everything has stopped and the final status is written: let the API forget the pod."""
+        await self._services.volumes.tear_down(self.uid)
+        meta = self.pod["metadata"]
+        options = DeleteOptions(grace_seconds=0, uid=self.uid)
+        try:
+            await self._services.client.delete(PODS, meta["name"], meta["namespace"], options=options)
+        except (NotFound, Conflict):
+            pass
+        # With finalizers the object stays; there is nothing left for this node to do.
+        self._has_asked_to_delete = True
+
+    async def _clean_up(self) -> None:
+        await self._services.volumes.tear_down(self.uid)
+        await self._services.runtime.remove_pod(self.uid)
+        self._services.release(self.uid)
+        self._cancel_timer()
+        self._is_closed = True
+        self._ended(self.uid)
+
+    def _watch_health(self, facts: PodFacts) -> None:
+        started = self.started
+        if started is None or self.is_stopped or END in self._running:
+            return
+        hooked = facts.hooked
+        running: list[tuple[PodContainer, ContainerState]] = []
+        for container in pod_spec.all_containers(self.pod):
+            current = facts.current(container.name)
+            if current is not None and current.state == "running" and current.id not in hooked:
+                running.append((container, current))
+        self._services.health.watch(started, running)
+
+    def _publish(self, facts: PodFacts) -> None:
+        if self._is_gone:
+            return
+        status = build_status(facts)
+        is_brief = facts.is_starting and status["phase"] == "Pending" and not self._waiting and not self._sandbox_wait
+        self._writer.publish(self.pod, status, delay=_CREATING_SECONDS if is_brief else 0.0)
+
+    def _refresh_volumes(self) -> None:
+        if not self.is_stopped:
+            self._start(REFRESH, self._services.volumes.refresh(self.pod))
+
+    def _forget_waits_of_changed_images(self, old: Object) -> None:
+        images = {c.name: c.image for c in pod_spec.all_containers(old)}
+        for container in pod_spec.all_containers(self.pod):
+            if images.get(container.name, container.image) != container.image:
+                self._waiting.pop(container.name, None)
+                self._back_off.pop(container.name, None)
+                self._services.images.forget_back_off(self.uid)
+
+    def _adopt_resources(self) -> None:
+        """Of containers that an earlier kubelet started, the API's status says what they were given."""
+        status = self.pod.get("status") or {}
+        for field_name in ("containerStatuses", "initContainerStatuses"):
+            for entry in status.get(field_name) or ():
+                container_id = (entry.get("containerID") or "").removeprefix("docker://")
+                if container_id and entry.get("resources") is not None:
+                    self._applied.setdefault(container_id, entry["resources"])
+
+    async def _read_messages(self) -> None:
+        for container in self.state.containers if self.state is not None else ():
+            if container.state == "exited" and container.id not in self._messages:
+                found = pod_spec.find_container(self.pod, container.name)
+                if found is not None:
+                    text = await termination_message(self._services, self.pod, found, container)
+                    self._messages[container.id] = text
+
+    def _set_timer(self, at: float) -> None:
+        self._cancel_timer()
+        if at:
+            delay = max(at - clock.seconds(), 0.0) + 0.001
+            self._timer = asyncio.get_running_loop().call_later(delay, self.wake)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _fields_of(pod: Object) -> tuple[Any, Any]:
+    """What downward API volumes may show."""
+    return pod["metadata"].get("labels"), pod["metadata"].get("annotations")
