@@ -115,7 +115,7 @@ def _apply(
             managed = field_set.union(managed, fields)
         pruned = apply_merge.prune(merged, node, last, managed)
         changed, removed = field_set.diff(live, pruned or {}, node)
-        merged = apply_merge.without_emptied(pruned)
+        merged = apply_merge.without_emptied(pruned, managed, node)
     else:
         changed, removed = field_set.diff(live, merged, node)
     changed = field_set.recursive_difference(changed, reset)

@@ -194,10 +194,21 @@ def _remove_from_map(value: dict[str, Any], fields: FieldSet, node: SchemaNode) 
     return out or EMPTIED
 
 
-def without_emptied(value: Any) -> Any:
-    """The tree without its EMPTIED places; what held only such a place stays, as an empty container."""
+def without_emptied(value: Any, managed: FieldSet, node: SchemaNode) -> Any:
+    """The tree without its EMPTIED places, but with an empty container where somebody claims the place itself.
+
+    Kubernetes drops those too, so that `emptyDir: {}` applied over `emptyDir: {medium: Memory}` is lost.
+    """
+    if value is EMPTIED:
+        return [] if node.shape in ("list-map", "list-set") else {}
     if isinstance(value, dict):
-        return {k: without_emptied(v) for k, v in value.items() if v is not EMPTIED}
-    if isinstance(value, list):
-        return [without_emptied(v) for v in value if v is not EMPTIED]
-    return {} if value is EMPTIED else value
+        out: dict[str, Any] = {}
+        for name, child in value.items():
+            claim = managed.get("f:" + name)
+            if child is not EMPTIED or (claim is not None and field_set.is_member(claim)):
+                out[name] = without_emptied(child, claim or LEAF, child_node(node, name))
+        return out
+    if shape_of(node, value) in ("list-map", "list-set"):
+        items = node.items or ANY
+        return [without_emptied(v, managed.get(element(v, node)) or LEAF, items) for v in value]
+    return value

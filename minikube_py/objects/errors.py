@@ -43,6 +43,8 @@ class ApiError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        # Status is a list kind of sorts: an expired list carries its continue token here.
+        self.list_metadata: Object = {}
         self.details: Object | None = dict(details) if details is not None else None
         if reason is not None:
             self.reason = reason
@@ -54,7 +56,7 @@ class ApiError(Exception):
         status: Object = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.list_metadata,
             "status": "Failure",
             "message": self.message,
         }
