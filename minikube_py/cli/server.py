@@ -1,0 +1,88 @@
+"""`mkube server`: flags to a ServerConfig, then the server until Ctrl-C."""
+
+from pathlib import Path
+
+import click
+
+from minikube_py.cli.options import data_dir, flag, runtime_flags
+from minikube_py.cli.run_process import run_until_signal
+from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_runtime_config
+
+
+@click.command()
+@data_dir
+@flag("--bind-address", default="127.0.0.1", help="The address that the API listens on.")
+@flag("--https-listen-port", type=int, default=6443, help="The port that the API listens on; 0 picks a free one.")
+@runtime_flags
+@flag("--nodes", type=int, default=1, help="How many nodes to run on the one engine.")
+@flag("--fake-nodes", type=int, default=0, help="How many simulated nodes to add.")
+@flag("--disable-agent", is_flag=True, help="Run the control plane without a node.")
+@flag("--cluster-cidr", default="10.42.0.0/16", help="The range of pod addresses.")
+@flag("--service-cidr", default="10.43.0.0/16", help="The range of Service addresses.")
+@flag("--cluster-dns", default="10.43.0.10", help="The address of cluster DNS.")
+@flag("--cluster-domain", default="cluster.local", help="The cluster's DNS domain.")
+@flag(
+    "--write-kubeconfig",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    show_default="<data-dir>/kubeconfig",
+    help="Where to write the admin kubeconfig.",
+)
+@flag("--token", default="", show_default=False, help="A static token for agents to join with.")
+@flag("--tls-san", multiple=True, help="A further name or address for the server's certificate.")
+@flag(
+    "--datastore-endpoint",
+    default="",
+    show_default="SQLite in the data directory",
+    metavar="URL",
+    help="Where objects are kept; memory:// keeps nothing.",
+)
+@flag("--runtime-config", default="", metavar="GROUP/VERSION=true|false,...", help="API versions to switch on or off.")
+@flag(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="WARNING", help="How much to log."
+)
+def server(  # fmt: skip
+    data_dir: Path,
+    bind_address: str,
+    https_listen_port: int,
+    node_name: str,
+    container_runtime: str,
+    docker_host: str,
+    nodes: int,
+    fake_nodes: int,
+    disable_agent: bool,
+    cluster_cidr: str,
+    service_cidr: str,
+    cluster_dns: str,
+    cluster_domain: str,
+    write_kubeconfig: Path | None,
+    token: str,
+    tls_san: tuple[str, ...],
+    datastore_endpoint: str,
+    runtime_config: str,
+    log_level: str,
+) -> None:
+    """Run a cluster in the foreground until Ctrl-C."""
+    try:
+        config = ServerConfig(
+            data_dir=data_dir.absolute(),
+            bind_address=bind_address,
+            https_listen_port=https_listen_port,
+            node_name=node_name,
+            container_runtime=container_runtime,
+            docker_host=docker_host,
+            nodes=nodes,
+            fake_nodes=fake_nodes,
+            disable_agent=disable_agent,
+            network=NetworkConfig(cluster_cidr, service_cidr, cluster_dns, cluster_domain),
+            write_kubeconfig=write_kubeconfig,
+            token=token,
+            tls_sans=tls_san,
+            datastore_endpoint=datastore_endpoint,
+            runtime_config=parse_runtime_config(runtime_config),
+        )
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    from minikube_py.server import run_server  # noqa: PLC0415 (a wrong flag is told without loading the server)
+
+    run_until_signal(run_server(config), log_level)
