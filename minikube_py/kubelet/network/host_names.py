@@ -20,6 +20,11 @@ def bridge_name(config: PodNetworkConfig) -> str:
     return f"mkube-{node_digest(config)[:8]}"
 
 
+def service_device(config: PodNetworkConfig) -> str:
+    """The device that the route to Service addresses names."""
+    return f"mksvc-{node_digest(config)[:8]}"
+
+
 def bridge_mac(config: PodNetworkConfig) -> str:
     """A fixed, locally administered address: pods keep the gateway's address in their ARP caches."""
     return "02:" + ":".join(re.findall("..", node_digest(config)[:10]))

@@ -48,6 +48,7 @@ class NetlinkNetwork:
         try:
             self._mtu = await self._host_mtu()
             await self._make_bridge()
+            await self._make_service_route()
             await run_tool(["nft", "-f", "-"], table_text(self._config))
             await accept_forwarding(self._bridge, host_names.owner_text(self._config))
         except (OSError, ToolError) as error:
@@ -71,16 +72,26 @@ class NetlinkNetwork:
         await _unless_there(
             network.addr("add", index=index, address=self._pool.gateway, prefixlen=self._pool.prefix_length)
         )
-        # So that processes of the host find a way to Service addresses even without a default route.
+        _set_sysctl("net/ipv4/ip_forward", "1")
+        _set_sysctl(f"net/ipv4/conf/{self._bridge}/route_localnet", "1")
+        _set_sysctl(f"net/ipv4/conf/{self._bridge}/send_redirects", "0")
+        _set_sysctl(f"net/ipv6/conf/{self._bridge}/disable_ipv6", "1")
+
+    async def _make_service_route(self) -> None:
+        """A way out for Service addresses: processes of the host need one before the translation happens, also without
+        a default route. Its own device (a bridge without ports, as not every kernel has dummies): packets that leave
+        by the way they came make the kernel send redirects, which use up the ICMP budget that refusals need.
+        """
+        network, name = self._netlink, host_names.service_device(self._config)
+        if not interface_index(name):
+            await network.link("add", ifname=name, kind="bridge")
+        index = interface_index(name)
+        await network.link("set", index=index, state="up", ifalias=host_names.owner_text(self._config))
         # Several nodes on one host have one such route each, told apart by the metric.
         metric = _FIRST_METRIC + zlib.crc32(self._bridge.encode()) % 30_000
         await _unless_there(
             network.route("add", dst=self._config.service_cidr, oif=index, scope=_LINK_SCOPE, priority=metric)
         )
-        _set_sysctl("net/ipv4/ip_forward", "1")
-        _set_sysctl(f"net/ipv4/conf/{self._bridge}/route_localnet", "1")
-        _set_sysctl(f"net/ipv4/conf/{self._bridge}/send_redirects", "0")
-        _set_sysctl(f"net/ipv6/conf/{self._bridge}/disable_ipv6", "1")
 
     def sandbox_options(self, ip: str) -> dict[str, object]:
         return {"mode": "none", "is_disabled": True}
@@ -106,6 +117,8 @@ class NetlinkNetwork:
                         "net_ns_pid": process_id,
                     },
                 )
+            # With bridge netfilter a Service can lead a pod back to itself within the bridge, so out of its own port.
+            _write_setting(f"/sys/class/net/{name}/brport/hairpin_mode", "1")
             await asyncio.to_thread(in_network_namespace, process_id, lambda: _set_up_pod(ip, self._pool.gateway))
         except Exception as error:
             if not isinstance(error, OSError) and not is_netlink_error(error):
@@ -179,7 +192,7 @@ async def remove_node_network(owner: str, table: str) -> None:
 
 
 def remove_interfaces(alias_prefix: str) -> None:
-    """Delete the bridges whose alias begins with the prefix, and every port of them. Blocks."""
+    """Delete the interfaces whose alias begins with the prefix, and every port of them. Blocks."""
     from pyroute2 import IPRoute  # noqa: PLC0415 (loaded lazily: 200 ms)
 
     with IPRoute() as network:
@@ -187,7 +200,8 @@ def remove_interfaces(alias_prefix: str) -> None:
             alias = bridge / "ifalias"
             if not alias.exists() or not alias.read_text().startswith(alias_prefix):
                 continue
-            for port in (bridge / "brif").iterdir():
+            ports = bridge / "brif"
+            for port in ports.iterdir() if ports.exists() else ():
                 network.link("del", index=interface_index(port.name))
             network.link("del", index=interface_index(bridge.name))
 
@@ -238,7 +252,10 @@ async def _unless_there(request: Any) -> None:
 
 
 def _set_sysctl(name: str, value: str) -> None:
-    path = f"/proc/sys/{name}"
+    _write_setting(f"/proc/sys/{name}", value)
+
+
+def _write_setting(path: str, value: str) -> None:
     if os.path.exists(path):
         with open(path, "r+", encoding="ascii") as file:
             # Some hosts mount it read-only with the right value already in it.

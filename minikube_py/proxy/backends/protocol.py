@@ -30,6 +30,10 @@ class ServicePort:
     affinity_seconds: int = 0
     external_local_only: bool = False
     internal_local_only: bool = False
+    local_endpoints: tuple[Endpoint, ...] = ()
+    """The endpoints on this node: all that the two local-only settings may use."""
+    source_ranges: tuple[str, ...] = ()
+    """Who may use the load balancer addresses; () means everybody."""
 
 
 @dataclass(frozen=True)
