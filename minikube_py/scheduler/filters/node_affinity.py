@@ -1,0 +1,31 @@
+"""Refuses nodes that don't meet the pod's nodeSelector and required node affinity."""
+
+from minikube_py.scheduler.framework import Check, Refusal, Wake
+from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.snapshot import Snapshot
+
+_REFUSAL = Refusal(("node(s) didn't match Pod's node affinity/selector",), is_final=True)
+
+
+def accepts(pod: PodInfo, node: NodeInfo) -> bool:
+    """Whether the node meets nodeSelector and required node affinity."""
+    labels = node.labels
+    for key, value in pod.node_selector.items():
+        if labels.get(key) != value:
+            return False
+    return pod.node_affinity is None or pod.node_affinity.matches(labels, node.fields)
+
+
+class NodeAffinity:
+    name = "NodeAffinity"
+    wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_LABELS))
+
+    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
+        if not pod.node_selector and pod.node_affinity is None:
+            return None
+
+        def check(node: NodeInfo) -> Refusal | None:
+            return None if accepts(pod, node) else _REFUSAL
+
+        return check

@@ -1,0 +1,47 @@
+"""Refuses nodes that have too little left of what the pod requests."""
+
+from minikube_py.scheduler.framework import Check, Refusal, Wake
+from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.requests import CPU, EPHEMERAL_STORAGE, MEMORY
+from minikube_py.scheduler.snapshot import Snapshot
+
+TOO_MANY_PODS = "Too many pods"
+
+
+class NodeResourcesFit:
+    name = "NodeResourcesFit"
+    wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_ROOM, Wake.POD_GONE))
+
+    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
+        cpu, memory, storage, others = pod.milli_cpu, pod.memory, pod.storage, pod.others
+
+        def check(node: NodeInfo) -> Refusal | None:
+            if (
+                len(node.pods) < node.max_pods
+                and (not cpu or node.used_cpu + cpu <= node.max_cpu)
+                and (not memory or node.used_memory + memory <= node.max_memory)
+                and (not storage or node.used_storage + storage <= node.max_storage)
+                and not others
+            ):
+                return None
+            return _explain(pod, node)
+
+        return check
+
+
+def _explain(pod: PodInfo, node: NodeInfo) -> Refusal | None:
+    reasons = [TOO_MANY_PODS] if len(node.pods) >= node.max_pods else []
+    is_final = False
+    asked = [
+        (CPU, pod.milli_cpu, node.used_cpu, node.max_cpu),
+        (MEMORY, pod.memory, node.used_memory, node.max_memory),
+        (EPHEMERAL_STORAGE, pod.storage, node.used_storage, node.max_storage),
+    ]
+    for name, amount in pod.others.items():
+        asked.append((name, amount, node.used_others.get(name, 0), node.max_others.get(name, 0)))
+    for name, amount, used, limit in asked:
+        if amount and used + amount > limit:
+            reasons.append(f"Insufficient {name}")
+            is_final = is_final or amount > limit
+    return Refusal(tuple(reasons), is_final) if reasons else None

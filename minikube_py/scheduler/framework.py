@@ -1,0 +1,62 @@
+"""Says what a filter and a score are, and how a refusal is described."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.snapshot import Snapshot
+
+MAX_SCORE = 100.0
+
+
+class Wake(StrEnum):
+    """Changes in the cluster after which a pod that fitted nowhere is worth another try."""
+
+    NODE_ADDED = "node added"
+    NODE_ROOM = "node allocatable"
+    NODE_LABELS = "node labels"
+    NODE_TAINTS = "node taints"
+    POD_ADDED = "assigned pod added"
+    POD_LABELS = "assigned pod labels"
+    POD_GONE = "assigned pod deleted"
+    STORAGE = "storage"
+    NAMESPACE = "namespace labels"
+
+
+class Refusal(NamedTuple):
+    """Why a node (or, from prepare, every node) can't take a pod. Evicting other pods may help unless is_final."""
+
+    reasons: tuple[str, ...]
+    is_final: bool = False
+
+
+Check = Callable[[NodeInfo], Refusal | None]
+
+
+class Filter(Protocol):
+    """A rule that nodes must meet. prepare is called once for a pod, its answer once for each node that is tried."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def wakes_on(self) -> frozenset[Wake]:
+        """After which changes a pod refused by this filter is tried again."""
+        ...
+
+    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
+        """The check for nodes; None when there is nothing to check; a Refusal when no node will do."""
+        ...
+
+
+class Score(Protocol):
+    """A preference among the nodes that passed all filters."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> list[float] | None:
+        """0 (worst) to 100 for each node in order; None when all are equal."""
+        ...

@@ -1,0 +1,171 @@
+"""Finds the node on which evicting the least important pods makes room for a pod; no I/O.
+
+Source: pkg/scheduler/framework/preemption and plugins/defaultpreemption.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from minikube_py import ids
+from minikube_py.objects.errors import Object
+from minikube_py.objects.selectors import LabelSelector
+from minikube_py.scheduler.decide import Decision, Simulated, explain, prepare
+from minikube_py.scheduler.framework import Refusal
+from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.snapshot import Snapshot
+
+_NOT_HELPFUL = Refusal(("Preemption is not helpful for scheduling",), is_final=True)
+_NO_VICTIMS = Refusal(("No preemption victims found for incoming pod",), is_final=True)
+_LEAST_CANDIDATES = 100
+_CANDIDATE_PERCENT = 10
+
+
+@dataclass(frozen=True)
+class Victims:
+    """The pods to evict from a node, most important first, and how many disruption budgets that breaks."""
+
+    node_name: str
+    pods: tuple[PodInfo, ...]
+    broken_budgets: int
+
+
+@dataclass(frozen=True)
+class Preemption:
+    """victims, or why there are none. keeps_nomination: an earlier nomination still stands."""
+
+    victims: Victims | None = None
+    message: str = ""
+    keeps_nomination: bool = False
+
+
+def preempt(snapshot: Snapshot, pod: PodInfo, decision: Decision, budgets: Sequence[Object]) -> Preemption:
+    """What evictions would let the pod in, after `decide` found no node."""
+    if pod.obj["spec"].get("preemptionPolicy") == "Never":
+        return Preemption(message="preemption: not eligible due to preemptionPolicy=Never.", keeps_nomination=True)
+    if _waits_for_victims(snapshot, pod, decision):
+        text = "preemption: not eligible due to a terminating pod on the nominated node."
+        return Preemption(message=text, keeps_nomination=True)
+    refusals: dict[str, Refusal] = {}
+    candidates: list[Victims] = []
+    possible = []
+    for node in snapshot.node_order:
+        refusal = decision.refusals.get(node.name)
+        if decision.by_rule is not None or refusal is None or refusal.is_final:
+            refusals[node.name] = _NOT_HELPFUL
+        else:
+            possible.append(node)
+    enough = max(len(possible) * _CANDIDATE_PERCENT // 100, _LEAST_CANDIDATES)
+    offset = ids.pick(len(possible)) if possible else 0
+    if not snapshot.has_pods_below(pod.priority):
+        refusals.update((node.name, _NO_VICTIMS) for node in possible)
+        possible = []
+    for node in [*possible[offset:], *possible[:offset]]:
+        found = select_victims(snapshot, pod, node, budgets)
+        if isinstance(found, Refusal):
+            refusals[node.name] = found
+        else:
+            candidates.append(found)
+            if len(candidates) >= enough:
+                break
+    if not candidates:
+        return Preemption(message=f"preemption: {explain(decision.node_count, refusals.values())}")
+    return Preemption(victims=min(candidates, key=_cost))
+
+
+def _waits_for_victims(snapshot: Snapshot, pod: PodInfo, decision: Decision) -> bool:
+    node = snapshot.nodes.get(pod.nominated) if pod.nominated else None
+    if node is None:
+        return False
+    refusal = decision.refusals.get(pod.nominated)
+    if refusal is not None and refusal.is_final:
+        return False
+    return any(other.is_terminating and other.priority < pod.priority for other in node.pods.values())
+
+
+def select_victims(snapshot: Snapshot, pod: PodInfo, node: NodeInfo, budgets: Sequence[Object]) -> Victims | Refusal:
+    """The fewest pods whose eviction lets the pod in on this node."""
+    lower = [other for other in node.pods.values() if other.priority < pod.priority]
+    if not lower:
+        return _NO_VICTIMS
+    with Simulated(snapshot, node.name, remove=lower):
+        refusal = _fits(snapshot, pod, node)
+        if refusal is not None:
+            return refusal
+        breaking, others = _by_budget(sorted(lower, key=_importance), budgets)
+        victims: list[PodInfo] = []
+        broken = 0
+        spared: list[PodInfo] = []
+        # Pods under a budget are spared first, then the most important ones.
+        for group, breaks in ((breaking, True), (others, False)):
+            for other in group:
+                snapshot.add_pod(other)
+                if _fits(snapshot, pod, node) is None:
+                    spared.append(other)
+                else:
+                    snapshot.remove_pod(other.uid)
+                    victims.append(other)
+                    broken += breaks
+        for other in spared:
+            snapshot.remove_pod(other.uid)
+    victims.sort(key=_importance)
+    return Victims(node.name, tuple(victims), broken)
+
+
+def _fits(snapshot: Snapshot, pod: PodInfo, node: NodeInfo) -> Refusal | None:
+    # Removing a pod can drop the node's counts, so the checks are prepared anew for every step.
+    current = snapshot.nodes.get(node.name, node)
+    checks = prepare(pod, snapshot)
+    if checks.refusal is not None:
+        return checks.refusal
+    waiting = [
+        other
+        for other in snapshot.nominated.get(node.name, {}).values()
+        if other.uid != pod.uid and other.priority >= pod.priority and other.uid not in snapshot.pods
+    ]
+    if waiting:
+        with Simulated(snapshot, node.name, add=waiting):
+            again = prepare(pod, snapshot)
+            refused = again.first_refusal(current)
+        if refused is not None:
+            return refused[1]
+    refused = checks.first_refusal(current)
+    return refused[1] if refused is not None else None
+
+
+def _importance(pod: PodInfo) -> tuple[int, float]:
+    """Most important first: higher priority, then started earlier."""
+    return -pod.priority, pod.start_seconds
+
+
+def _by_budget(pods: Iterable[PodInfo], budgets: Sequence[Object]) -> tuple[list[PodInfo], list[PodInfo]]:
+    """(pods whose eviction would break a budget, the others); order kept."""
+    left = [(b, LabelSelector.from_dict(b["spec"].get("selector"))) for b in budgets]
+    allowed = [int((b.get("status") or {}).get("disruptionsAllowed") or 0) for b in budgets]
+    breaking: list[PodInfo] = []
+    others: list[PodInfo] = []
+    for pod in pods:
+        breaks = False
+        for i, (budget, selector) in enumerate(left):
+            if budget["metadata"]["namespace"] != pod.namespace or selector.is_empty or not pod.labels:
+                continue
+            if not selector.matches(pod.labels) or pod.name in (
+                (budget.get("status") or {}).get("disruptedPods") or {}
+            ):
+                continue
+            allowed[i] -= 1
+            breaks = breaks or allowed[i] < 0
+        (breaking if breaks else others).append(pod)
+    return breaking, others
+
+
+def _cost(victims: Victims) -> tuple[float, ...]:
+    """Fewest broken budgets, then least important first victim, lowest sum, fewest pods, latest start."""
+    pods = victims.pods
+    if not pods:
+        return (float("-inf"),)
+    highest = pods[0].priority
+    # Priorities may be negative; shifted, a sum grows with every pod.
+    total = sum(pod.priority + 2**31 for pod in pods)
+    earliest = min(pod.start_seconds for pod in pods if pod.priority == highest)
+    return victims.broken_budgets, highest, total, len(pods), -earliest

@@ -1,0 +1,161 @@
+"""Holds pods that wait for a node: ready ones by priority, failed ones until their back-off ends or something changes.
+
+Source: pkg/scheduler/backend/queue. There is one task that takes pods, and no periodic work: a timer exists only
+while a pod is backing off, or has been unschedulable for less than five minutes.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from minikube_py.scheduler.framework import Wake
+from minikube_py.scheduler.pod_info import PodInfo
+
+_FIRST_BACKOFF_SECONDS = 1.0
+_LONGEST_BACKOFF_SECONDS = 10.0
+_LONGEST_REST_SECONDS = 300.0
+
+
+@dataclass
+class Waiting:
+    """One pod in the queue. rules are the filters that refused it the last time."""
+
+    pod: PodInfo
+    arrived: float
+    attempts: int = 0
+    rules: set[str] = field(default_factory=set)
+
+    @property
+    def backoff_seconds(self) -> float:
+        doublings = min(max(self.attempts - 1, 0), 10)
+        return min(_FIRST_BACKOFF_SECONDS * float(2**doublings), _LONGEST_BACKOFF_SECONDS)
+
+
+class SchedulingQueue:
+    """wakes says whether a change is worth another try for a pod refused by a rule."""
+
+    def __init__(self, wakes: Callable[[str, Wake], bool]) -> None:
+        self._wakes = wakes
+        self._active: list[tuple[int, float, int, str]] = []
+        self._entries: dict[str, Waiting] = {}
+        self._is_active: set[str] = set()
+        self._resting: dict[str, float] = {}
+        self._backing_off: dict[str, asyncio.TimerHandle] = {}
+        self._rest_timer: asyncio.TimerHandle | None = None
+        self._sequence = 0
+        self._ready = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    # --- pods that come and go ----------------------------------------------------------------------------------------
+
+    def put(self, pod: PodInfo) -> None:
+        """A new or changed pending pod; a change brings a failed pod back at once."""
+        entry = self._entries.get(pod.uid)
+        if entry is None:
+            entry = self._entries[pod.uid] = Waiting(pod, asyncio.get_running_loop().time())
+        entry.pod = pod
+        self._to_backoff_or_active(entry)
+
+    def refresh(self, pod: PodInfo) -> bool:
+        """A change of a pending pod that can't help it (its status); False when the pod isn't known."""
+        entry = self._entries.get(pod.uid)
+        if entry is None:
+            return False
+        entry.pod = pod
+        return True
+
+    def remove(self, uid: str) -> None:
+        """The pod is gone, or has a node."""
+        self._entries.pop(uid, None)
+        self._is_active.discard(uid)
+        self._resting.pop(uid, None)
+        timer = self._backing_off.pop(uid, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def take(self) -> Waiting:
+        """The next pod to decide on; answer with `remove`, `failed` or `retry`.
+
+        A decision and its `failed` happen without a pause in between, so no change can be missed meanwhile.
+        """
+        while True:
+            while self._active:
+                _, _, _, uid = heapq.heappop(self._active)
+                if uid in self._is_active:
+                    self._is_active.discard(uid)
+                    entry = self._entries[uid]
+                    entry.attempts += 1
+                    return entry
+            self._ready.clear()
+            await self._ready.wait()
+
+    def failed(self, entry: Waiting, rules: Iterable[str]) -> None:
+        """No node for a taken pod: it rests until something changes for one of these rules."""
+        if entry.pod.uid not in self._entries:
+            return
+        entry.rules = set(rules)
+        now = asyncio.get_running_loop().time()
+        self._resting[entry.pod.uid] = now
+        if self._rest_timer is None:
+            self._rest_timer = asyncio.get_running_loop().call_later(_LONGEST_REST_SECONDS, self._end_rests)
+
+    def retry(self, entry: Waiting) -> None:
+        """An error that has nothing to do with the pod: try again after the back-off."""
+        if entry.pod.uid in self._entries:
+            self._back_off(entry, entry.backoff_seconds)
+
+    # --- changes in the cluster ---------------------------------------------------------------------------------------
+
+    def wake(self, wake: Wake, might_help: Callable[[PodInfo], bool] | None = None) -> None:
+        """Bring back the resting pods that this change may help."""
+        for uid in list(self._resting):
+            entry = self._entries[uid]
+            if self._helps(entry, wake) and (might_help is None or might_help(entry.pod)):
+                self._to_backoff_or_active(entry)
+
+    def _helps(self, entry: Waiting, wake: Wake) -> bool:
+        return not entry.rules or any(self._wakes(rule, wake) for rule in entry.rules)
+
+    def _to_backoff_or_active(self, entry: Waiting) -> None:
+        uid = entry.pod.uid
+        rested_since = self._resting.pop(uid, None)
+        left = 0.0
+        if entry.attempts:
+            since = rested_since if rested_since is not None else asyncio.get_running_loop().time()
+            left = since + entry.backoff_seconds - asyncio.get_running_loop().time()
+        if uid in self._backing_off:
+            return
+        if left > 0:
+            self._back_off(entry, left)
+        else:
+            self._activate(entry)
+
+    def _back_off(self, entry: Waiting, seconds: float) -> None:
+        uid = entry.pod.uid
+        self._backing_off[uid] = asyncio.get_running_loop().call_later(seconds, self._end_backoff, uid)
+
+    def _end_backoff(self, uid: str) -> None:
+        del self._backing_off[uid]
+        self._activate(self._entries[uid])
+
+    def _end_rests(self) -> None:
+        self._rest_timer = None
+        now = asyncio.get_running_loop().time()
+        for uid, since in list(self._resting.items()):
+            if now - since >= _LONGEST_REST_SECONDS:
+                self._to_backoff_or_active(self._entries[uid])
+        if self._resting:
+            wait = min(self._resting.values()) + _LONGEST_REST_SECONDS - now
+            self._rest_timer = asyncio.get_running_loop().call_later(max(wait, 1.0), self._end_rests)
+
+    def _activate(self, entry: Waiting) -> None:
+        uid = entry.pod.uid
+        if uid in self._is_active:
+            return
+        self._is_active.add(uid)
+        self._sequence += 1
+        heapq.heappush(self._active, (-entry.pod.priority, entry.arrived, self._sequence, uid))
+        self._ready.set()

@@ -1,0 +1,182 @@
+"""Gives pending pods a node: keeps the snapshot and the queue up to date, decides, and writes what was decided."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+from minikube_py import clock
+from minikube_py.client.protocol import Client, DeleteOptions, PatchType, WriteOptions
+from minikube_py.objects.conditions import get_condition
+from minikube_py.objects.errors import ApiError, NotFound, Object
+from minikube_py.reconciling.informer import InformerSet
+from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
+from minikube_py.resources.kind import GVR
+from minikube_py.scheduler.changes import ChangeFeed
+from minikube_py.scheduler.decide import decide
+from minikube_py.scheduler.filters.catalog import FILTERS
+from minikube_py.scheduler.framework import Wake
+from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.preemption import Preemption, Victims, preempt
+from minikube_py.scheduler.queue import SchedulingQueue, Waiting
+from minikube_py.scheduler.snapshot import Snapshot
+from minikube_py.scheduler.views import CachedOwners, CachedStorage
+from minikube_py.scheduler.volumes import VolumeBinder
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SCHEDULER = "default-scheduler"
+_PODS = GVR("", "v1", "pods")
+_BUDGETS = GVR("policy", "v1", "poddisruptionbudgets")
+_BINDING = WriteOptions(subresource="binding")
+_STATUS = WriteOptions(subresource="status")
+_WAKES: dict[str, frozenset[Wake]] = {rule.name: rule.wakes_on for rule in FILTERS}
+
+
+class Scheduler:
+    """Serves the pods whose schedulerName is `name`. `run` ends by cancellation only."""
+
+    def __init__(self, client: Client, informers: InformerSet, *, name: str = DEFAULT_SCHEDULER) -> None:
+        self._client = client
+        self._name = name
+        storage = CachedStorage(informers)
+        self.snapshot = Snapshot(storage, CachedOwners(informers))
+        self.queue = SchedulingQueue(lambda rule, wake: wake in _WAKES.get(rule, ()))
+        self._budgets = informers.informer(_BUDGETS)
+        self._pods = informers.informer(_PODS)
+        self._feed = ChangeFeed(informers, self.snapshot, self.queue, name)
+        self._volumes = VolumeBinder(client, storage)
+        self._recorder = EventRecorder(client, name)
+        self._start = 0
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """The caller runs the informers."""
+        with self._feed.following():
+            await self._feed.wait_synced()
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                while True:
+                    entry = await self.queue.take()
+                    self._schedule(entry)
+                    await asyncio.sleep(0)
+
+    # --- one pod ------------------------------------------------------------------------------------------------------
+
+    def _schedule(self, entry: Waiting) -> None:
+        """Decide and note the decision without a pause; writing it down goes on in the background."""
+        pod = entry.pod
+        decision = decide(self.snapshot, pod, self._start)
+        self._start = decision.next_start
+        if decision.node_name:
+            pod.node_name = decision.node_name
+            self.snapshot.nominate(pod, "")
+            self.snapshot.add_pod(pod)
+            self._feed.assumed[pod.uid] = pod
+            self._spawn(self._bind(entry, self.snapshot.nodes[decision.node_name]))
+            return
+        outcome = Preemption()
+        if decision.node_count:
+            outcome = preempt(self.snapshot, pod, decision, self._budgets.cache.list())
+        nominated = pod.nominated if outcome.keeps_nomination else ""
+        if outcome.victims is not None:
+            nominated = outcome.victims.node_name
+        self.snapshot.nominate(pod, nominated)
+        pod.nominated = nominated
+        self.queue.failed(entry, decision.rules)
+        self._spawn(self._report(pod, decision.message(outcome.message), nominated))
+        if outcome.victims is not None:
+            self._spawn(self._evict(pod, outcome.victims))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None
+        self._group.create_task(self._logged(work))
+
+    async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except NotFound:
+            return
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("%s: %s", self._name, error)
+
+    async def _bind(self, entry: Waiting, node: NodeInfo) -> None:
+        pod = entry.pod
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node.name},
+        }
+        try:
+            if pod.claims:
+                await self._volumes.bind(pod, node)
+            await self._client.create(_PODS, binding, pod.namespace, name=pod.name, options=_BINDING)
+        except (ApiError, OSError, TimeoutError) as error:
+            self._give_up(entry)
+            if not isinstance(error, NotFound):
+                text = f"binding rejected: {error}"
+                self._recorder.event(pod.obj, WARNING, "FailedScheduling", text, action="Scheduling")
+            raise
+        text = f"Successfully assigned {pod.namespace}/{pod.name} to {node.name}"
+        self._recorder.event(pod.obj, NORMAL, "Scheduled", text, action="Binding")
+
+    def _give_up(self, entry: Waiting) -> None:
+        """The pod did not get the node after all."""
+        pod = entry.pod
+        if self._feed.assumed.pop(pod.uid, None) is None:
+            return  # the watch has reported the pod's fate already
+        self.snapshot.remove_pod(pod.uid)
+        pod.node_name = ""
+        self.queue.wake(Wake.POD_GONE)
+        self.queue.retry(entry)
+
+    # --- a pod that fits nowhere --------------------------------------------------------------------------------------
+
+    async def _report(self, pod: PodInfo, message: str, nominated: str) -> None:
+        self._recorder.event(pod.obj, WARNING, "FailedScheduling", message, action="Scheduling")
+        status = pod.obj.get("status") or {}
+        now = clock.rfc3339()
+        condition: Object = {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": message,
+            "lastProbeTime": None,
+            "lastTransitionTime": now,
+        }
+        current = get_condition(status.get("conditions"), "PodScheduled")
+        if current is not None and current["status"] == "False":
+            condition["lastTransitionTime"] = current.get("lastTransitionTime", now)
+        changes: Object = {}
+        if current is None or any(current.get(f) != condition[f] for f in ("status", "reason", "message")):
+            changes["conditions"] = [condition]
+        if (status.get("nominatedNodeName") or "") != nominated:
+            changes["nominatedNodeName"] = nominated or None
+        if changes:
+            patch = {"metadata": {"uid": pod.uid}, "status": changes}
+            await self._client.patch(
+                _PODS, pod.name, patch, pod.namespace, patch_type=PatchType.STRATEGIC, options=_STATUS
+            )
+
+    async def _evict(self, pod: PodInfo, victims: Victims) -> None:
+        async def evict(victim: PodInfo) -> None:
+            condition = {
+                "type": "DisruptionTarget",
+                "status": "True",
+                "reason": "PreemptionByScheduler",
+                "message": f"{self._name}: preempting to accommodate a higher priority pod",
+                "lastTransitionTime": clock.rfc3339(),
+            }
+            patch = {"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}}
+            with suppress(NotFound):
+                await self._client.patch(
+                    _PODS, victim.name, patch, victim.namespace, patch_type=PatchType.STRATEGIC, options=_STATUS
+                )
+                await self._client.delete(_PODS, victim.name, victim.namespace, options=DeleteOptions(uid=victim.uid))
+                text = f"Preempted by pod {pod.uid} on node {victims.node_name}"
+                self._recorder.event(victim.obj, NORMAL, "Preempted", text, action="Preempting")
+
+        await asyncio.gather(*(evict(victim) for victim in victims.pods))

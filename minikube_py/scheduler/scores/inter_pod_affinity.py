@@ -1,0 +1,34 @@
+"""Prefers nodes near pods that this pod is drawn to, or that are drawn to it, and away from the opposite."""
+
+from collections.abc import Mapping, Sequence
+
+from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.scaling import scale_between
+from minikube_py.scheduler.snapshot import Snapshot
+
+# How much another pod's required affinity for this pod counts.
+_REQUIRED_WEIGHT = 1
+
+
+class InterPodAffinityScore:
+    name = "InterPodAffinity"
+
+    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> list[float] | None:
+        counts = snapshot.counts
+        pulls: list[tuple[str, Mapping[str, int], int]] = [
+            (term.topology_key, counts.by_value(term.pods, term.topology_key), term.weight) for term in pod.preferred
+        ]
+        for found in counts.matching_terms(counts.pull_terms, pod):
+            pulls.append((found.term.topology_key, found.by_value, found.term.weight or _REQUIRED_WEIGHT))
+        if not pulls:
+            return None
+        by_key: dict[str, dict[str, int]] = {}
+        for key, values, weight in pulls:
+            sums = by_key.setdefault(key, {})
+            for value, number in values.items():
+                if number:
+                    sums[value] = sums.get(value, 0) + number * weight
+        return scale_between(
+            [sum(sums.get(node.labels[key], 0) for key, sums in by_key.items() if key in node.labels) for node in nodes]
+        )
