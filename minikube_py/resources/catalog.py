@@ -4,10 +4,48 @@ from collections.abc import Mapping
 from typing import Any
 
 from minikube_py.resources import schema
+from minikube_py.resources.core import (
+    binding,
+    componentstatus,
+    configmap,
+    endpoints,
+    event,
+    limitrange,
+    namespace,
+    node,
+    persistentvolume,
+    persistentvolumeclaim,
+    pod,
+    podtemplate,
+    replicationcontroller,
+    resourcequota,
+    secret,
+    service,
+    serviceaccount,
+)
 from minikube_py.resources.kind import GVK, KindRules, ResourceKind, Subresource
 from minikube_py.resources.registry import KindRegistry
 
-RULES: dict[tuple[str, str], KindRules] = {}
+RULES: dict[tuple[str, str], KindRules] = {
+    ("", "Binding"): binding.RULES,
+    ("", "ComponentStatus"): componentstatus.RULES,
+    ("", "ConfigMap"): configmap.RULES,
+    ("", "Endpoints"): endpoints.RULES,
+    ("", "LimitRange"): limitrange.RULES,
+    ("", "Namespace"): namespace.RULES,
+    ("", "Node"): node.RULES,
+    ("", "PersistentVolume"): persistentvolume.RULES,
+    ("", "PersistentVolumeClaim"): persistentvolumeclaim.RULES,
+    ("", "Pod"): pod.RULES,
+    ("", "PodTemplate"): podtemplate.RULES,
+    ("", "ReplicationController"): replicationcontroller.RULES,
+    ("", "ResourceQuota"): resourcequota.RULES,
+    ("", "Secret"): secret.RULES,
+    ("", "Service"): service.RULES,
+    ("", "ServiceAccount"): serviceaccount.RULES,
+    ("", "Event"): event.CORE_RULES,
+    ("events.k8s.io", "Event"): event.MODERN_RULES,
+}
 """The rules of each kind by (group, Kind), for all its versions unless VERSION_RULES names one."""
 
 VERSION_RULES: dict[tuple[str, str, str], KindRules] = {}

@@ -68,7 +68,8 @@ class KindRules:
                     kinds with a status subresource, generation = 1) is done by the API server already.
     prepare_update  the same on update(new, old). Generic part: status restored from old, generation raised when
                     anything but metadata and status changed.
-    validate        checks a whole object; validate_update(new, old) adds the immutability rules.
+    validate        checks a new object. validate_update(new, old) is the whole check of a change: what `validate` says
+                    of the new object where Kubernetes looks again, and the immutability rules.
     validate_status like validate_update, for the status subresource.
     columns, row    the Table: row(obj) gives one cell per column (without the Age column's formatting done elsewhere).
     fields          field-selector values beyond metadata.name and metadata.namespace, all of them, as strings.

@@ -258,3 +258,19 @@ def validate_conditions(conditions: Iterable[Object] | None, path: Path, errors:
             errors.required(at.child("lastTransitionTime"))
         if not condition.get("reason"):
             errors.required(at.child("reason"))
+
+
+def validate_non_special_ip(value: str, path: Path, errors: FieldErrors) -> None:
+    """An address that others can reach: not unspecified, loopback or link-local."""
+    address = parse_ip(value)
+    if address is None:
+        errors.invalid(path, value, "must be a valid IP address")
+        return
+    if address.is_unspecified:
+        errors.invalid(path, value, f"may not be unspecified ({value})")
+    if address.is_loopback:
+        errors.invalid(path, value, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        errors.invalid(path, value, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address.is_multicast and value.startswith(("224.0.0.", "ff02:")):
+        errors.invalid(path, value, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")

@@ -1,0 +1,194 @@
+"""Events, which core/v1 and events.k8s.io/v1 serve from one store: conversion, checks, columns and field selectors.
+
+Source: kubernetes pkg/apis/core/validation/events.go, pkg/apis/events/v1/conversion.go. Stored as core/v1.
+"""
+
+from typing import Any
+
+from minikube_py.objects import meta
+from minikube_py.objects.errors import Object
+from minikube_py.resources.fields import FieldErrors, Path
+from minikube_py.resources.kind import Column, KindRules
+from minikube_py.resources.printing import NAME, since, text
+
+_RENAMED = (
+    ("involvedObject", "regarding"),
+    ("message", "note"),
+    ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("reportingComponent", "reportingController"),
+)
+
+
+def to_storage(event: Object) -> None:
+    """From the field names of events.k8s.io to those of core."""
+    for core, modern in _RENAMED:
+        if modern in event:
+            event[core] = event.pop(modern)
+
+
+def from_storage(event: Object) -> None:
+    """From the field names of core to those of events.k8s.io."""
+    for core, modern in _RENAMED:
+        if core in event:
+            event[modern] = event.pop(core)
+
+
+def validate_core(event: Object, errors: FieldErrors) -> None:
+    """An event written through core/v1."""
+    _validate(event, "reportingComponent", errors)
+
+
+def validate_core_update(new: Object, _old: Object, errors: FieldErrors) -> None:
+    validate_core(new, errors)
+
+
+def _validate(event: Object, controller_key: str, errors: FieldErrors) -> None:
+    namespace = meta.namespace(event)
+    involved = (event.get("involvedObject") or {}).get("namespace") or ""
+    matches = namespace == involved if involved else namespace in ("default", "kube-system")
+    if not matches:
+        errors.invalid(Path("involvedObject.namespace"), involved, "does not match event.namespace")
+    if not event.get("eventTime"):
+        return
+    controller = event.get("reportingComponent") or ""
+    if not controller:
+        errors.required(Path(controller_key))
+    errors.invalid_each(Path(controller_key), controller, meta.qualified_name(controller))
+    for key, stored in (("reportingInstance", "reportingInstance"), ("action", "action"), ("reason", "reason")):
+        value = event.get(stored) or ""
+        if not value:
+            errors.required(Path(key))
+        if len(value) > 128:
+            errors.invalid(Path(key), value, "can have at most 128 characters")
+    if len(event.get("message") or "") > 1024:
+        errors.invalid(Path("message"), event["message"], "can have at most 1024 characters")
+
+
+def validate_modern(event: Object, errors: FieldErrors) -> None:
+    """An event written through events.k8s.io/v1."""
+    core = dict(event)
+    to_storage(core)
+    _validate(core, "reportingController", errors)
+    if not event.get("eventTime"):
+        errors.required(Path("eventTime"))
+    _validate_series(event, errors)
+    if event.get("type") not in ("Normal", "Warning"):
+        errors.invalid(Path("type"), "", f"has invalid value: {event.get('type') or ''}")
+    if event.get("deprecatedFirstTimestamp"):
+        errors.invalid(Path("firstTimestamp"), "", "needs to be unset")
+    if event.get("deprecatedLastTimestamp"):
+        errors.invalid(Path("lastTimestamp"), "", "needs to be unset")
+    if event.get("deprecatedCount"):
+        errors.invalid(Path("count"), "", "needs to be unset")
+    if any((event.get("deprecatedSource") or {}).values()):
+        errors.invalid(Path("source"), "", "needs to be unset")
+
+
+def validate_modern_update(new: Object, old: Object, errors: FieldErrors) -> None:
+    core = dict(new)
+    to_storage(core)
+    _validate(core, "reportingController", errors)
+    keys = ("regarding", "reason", "note", "type", "eventTime", "action", "related", "reportingController")
+    for key in (*keys, "reportingInstance"):
+        errors.immutable(Path(key), new.get(key), old.get(key))
+    _validate_series(new, errors)
+
+
+def _validate_series(event: Object, errors: FieldErrors) -> None:
+    series = event.get("series")
+    if series is None:
+        return
+    if (series.get("count") or 0) < 2:
+        errors.invalid(Path("series.count"), "", "should be at least 2")
+    if not series.get("lastObservedTime"):
+        errors.required(Path("series.lastObservedTime"))
+
+
+def _source(event: Object) -> str:
+    source = event.get("source") or {}
+    parts = [source.get("component") or event.get("reportingComponent") or ""]
+    host = source.get("host") or event.get("reportingInstance")
+    return ", ".join([*parts, host] if host else parts)
+
+
+def core_row(event: Object) -> list[Any]:
+    series, involved = event.get("series") or {}, event.get("involvedObject") or {}
+    first = event.get("firstTimestamp") or event.get("eventTime")
+    last = series.get("lastObservedTime") or event.get("lastTimestamp") or first
+    return [
+        since(last),
+        event.get("type") or "",
+        event.get("reason") or "",
+        f"{str(involved.get('kind') or '').lower()}/{involved.get('name') or ''}",
+        involved.get("fieldPath") or "",
+        _source(event),
+        str(event.get("message") or "").strip(),
+        since(first),
+        series.get("count") or event.get("count") or 1,
+        meta.name(event),
+    ]
+
+
+def modern_row(event: Object) -> list[Any]:
+    core = dict(event)
+    to_storage(core)
+    return core_row(core)
+
+
+def core_fields(event: Object) -> dict[str, str]:
+    involved = event.get("involvedObject") or {}
+    keys = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    found = {f"involvedObject.{key}": involved.get(key) or "" for key in keys}
+    component = (event.get("source") or {}).get("component") or event.get("reportingComponent") or ""
+    found |= {
+        "reason": event.get("reason") or "",
+        "reportingComponent": event.get("reportingComponent") or "",
+        "source": component,
+        "type": event.get("type") or "",
+    }
+    return found
+
+
+def modern_fields(event: Object) -> dict[str, str]:
+    core = dict(event)
+    to_storage(core)
+    found = core_fields(core)
+    involved = {k: v for k, v in found.items() if k.startswith("involvedObject.")}
+    modern = {f"regarding.{key.partition('.')[2]}": value for key, value in involved.items()}
+    return {**found, **modern, "reportingController": found["reportingComponent"]}
+
+
+COLUMNS = (
+    text("Last Seen", "The time at which the most recent occurrence of this event was recorded."),
+    text("Type", "Type of this event (Normal, Warning)."),
+    text("Reason", "Why the action was taken."),
+    text("Object", "The object that this event is about."),
+    text("Subobject", "The part of the object that this event is about.", wide=True),
+    text("Source", "The component reporting this event.", wide=True),
+    text("Message", "A human-readable description of the status of this operation."),
+    text("First Seen", "The time at which the event was first recorded.", wide=True),
+    Column("Count", type="integer", description="The number of times this event has occurred.", priority=1),
+    Column(NAME.name, format=NAME.format, description=NAME.description, priority=1),
+)
+
+CORE_RULES = KindRules(
+    validate=validate_core,
+    validate_update=validate_core_update,
+    columns=COLUMNS,
+    row=core_row,
+    fields=core_fields,
+    allows_create_on_update=True,
+)
+MODERN_RULES = KindRules(
+    validate=validate_modern,
+    validate_update=validate_modern_update,
+    columns=COLUMNS,
+    row=modern_row,
+    fields=modern_fields,
+    to_storage=to_storage,
+    from_storage=from_storage,
+    allows_create_on_update=True,
+)
