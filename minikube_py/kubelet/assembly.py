@@ -16,7 +16,10 @@ from minikube_py.kubelet.probes import Prober, SimulatedProber
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, SimulatedHealth
 from minikube_py.kubelet.services import HealthSource, HookRunner, PodServices, PodVolumes
+from minikube_py.kubelet.volumes.node_paths import NodePaths
+from minikube_py.kubelet.volumes.pod_volumes import DiskVolumes
 from minikube_py.kubelet.volumes.simulated import SimulatedVolumes
+from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.reconciling.informer import Informer, InformerSet
 from minikube_py.reconciling.recorder import EventRecorder
 
@@ -77,4 +80,8 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
 
 
 def _volumes(parts: NodeParts, references: References) -> tuple[PodVolumes, Cleaner | None, Path | None]:
-    return SimulatedVolumes(references), None, None
+    if parts.data_dir is None:
+        return SimulatedVolumes(references), None, None
+    paths = NodePaths(parts.data_dir)
+    volumes = DiskVolumes(paths, references, Tokens(parts.client), lambda: parts.status.allocatable)
+    return volumes, volumes.remove_others, paths.pods

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minikube_py.kubelet.runtimes.protocol import Mount, RuntimeFailure
 from minikube_py.kubelet.services import StartedPod
+from minikube_py.kubelet.volumes.node_paths import safe_part
 from minikube_py.objects.errors import Object
 
 LONGEST_HOSTNAME = 63
@@ -160,7 +161,7 @@ class PodFiles:
 
     async def mounts(self, started: StartedPod, taken: Sequence[str]) -> tuple[Mount, ...]:
         """Write what is missing. taken: container paths that volumes claim for themselves."""
-        directory = self._pods / started.pod["metadata"]["uid"]
+        directory = self._pods / safe_part(started.pod["metadata"]["uid"])
         files = await asyncio.to_thread(self._write, started, directory)
         return tuple(
             Mount(container_path=path, host_path=str(directory / name)) for path, name in files if path not in taken

@@ -11,6 +11,7 @@ from minikube_py.client.node_connection import ContainerAddress, LogRequest
 from minikube_py.kubelet.pod_spec import PodContainer
 from minikube_py.kubelet.runtimes.protocol import ContainerState, RuntimeFailure
 from minikube_py.kubelet.services import PodServices
+from minikube_py.kubelet.volumes.node_paths import safe_part
 from minikube_py.objects.errors import Object
 
 FILE_LIMIT_BYTES = 4096
@@ -20,7 +21,7 @@ LOG_LIMIT_LINES = 80
 
 def message_file(pods_directory: Path, pod_uid: str, container: str, restart_count: int) -> Path:
     """Where one attempt of a container writes its message."""
-    return pods_directory / pod_uid / "containers" / container / str(restart_count)
+    return pods_directory / safe_part(pod_uid) / "containers" / safe_part(container) / str(restart_count)
 
 
 async def termination_message(

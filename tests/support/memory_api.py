@@ -59,7 +59,9 @@ class MemoryApi:
         key = (gvr, meta.get("namespace", ""), meta["name"])
         if key not in self.objects:
             raise NotFound.of(gvr.group, gvr.resource, meta["name"])
-        return self._store(key, deep_copy(obj), "MODIFIED")
+        new = deep_copy(obj)
+        new["metadata"] |= {k: self.objects[key]["metadata"][k] for k in ("uid", "creationTimestamp")}
+        return self._store(key, new, "MODIFIED")
 
     async def patch(
         self,
@@ -78,9 +80,7 @@ class MemoryApi:
             raise Conflict.of(gvr.group, gvr.resource, name)
         return self._store((gvr, namespace, name), _merged(old, patch), "MODIFIED")
 
-    async def delete(
-        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = DELETE
-    ) -> Object:
+    async def delete(self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = DELETE) -> Object:
         old = await self.get(gvr, name, namespace)
         if options.uid and options.uid != old["metadata"]["uid"]:
             raise Conflict.of(gvr.group, gvr.resource, name)
@@ -97,9 +97,7 @@ class MemoryApi:
         self._tell(gvr, "DELETED", gone)
         return gone
 
-    async def delete_collection(
-        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = DELETE
-    ) -> None:
+    async def delete_collection(self, gvr: GVR, selection: Selection, *, options: DeleteOptions = DELETE) -> None:
         raise NotImplementedError
 
     async def watch(
