@@ -3,8 +3,6 @@
 Source: the RBAC reference page, "Privilege escalation prevention and bootstrapping"; texts as in pkg/registry/rbac.
 """
 
-from dataclasses import dataclass
-
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.authz.protocol import Authorizer, Verdict
 from minikube_py.apiserver.authz.rbac import GROUP, RbacAuthorizer
@@ -19,13 +17,14 @@ _EVERYTHING: list[PolicyRule] = [
 ]
 
 
-@dataclass(frozen=True)
 class EscalationCheck:
     """An admission plugin of its own: the last to validate, since it must see the final object."""
 
-    authorizer: Authorizer
-    rbac: RbacAuthorizer
-    name: str = "RBACEscalationCheck"
+    name = "RBACEscalationCheck"
+
+    def __init__(self, authorizer: Authorizer, rbac: RbacAuthorizer) -> None:
+        self.authorizer = authorizer
+        self.rbac = rbac
 
     async def mutate(self, request: AdmissionRequest) -> None:
         return None

@@ -1,0 +1,167 @@
+"""Holds pods to their namespace's Pod Security level: refuses (enforce) or warns (warn); audit has no log to go to yet.
+
+Source: the "Pod Security Admission" page, KEP-2579; texts as in k8s.io/pod-security-admission.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from minikube_py.apiserver.admission.context import NAMESPACES, PODS, Plugin, is_about, refuse, spec_of
+from minikube_py.apiserver.admission.protocol import AdmissionRequest
+from minikube_py.objects.errors import Cause, Invalid, Object
+from minikube_py.resources.core.pod_security import LATEST_MINOR, Violation, violations
+
+LEVELS = ("privileged", "baseline", "restricted")
+PREFIX = "pod-security.kubernetes.io/"
+_MAX_PODS_CHECKED = 3000
+_QUIET_POD_SUBRESOURCES = ("exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status")
+_VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)")
+# Where a workload kind keeps its pod template.
+_TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("", "replicationcontrollers"): ("spec", "template"),
+    ("", "podtemplates"): ("template",),
+    ("apps", "replicasets"): ("spec", "template"),
+    ("apps", "deployments"): ("spec", "template"),
+    ("apps", "statefulsets"): ("spec", "template"),
+    ("apps", "daemonsets"): ("spec", "template"),
+    ("batch", "jobs"): ("spec", "template"),
+    ("batch", "cronjobs"): ("spec", "jobTemplate", "spec", "template"),
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level at a version; minor None is `latest`."""
+
+    name: str = "privileged"
+    minor: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}:{'latest' if self.minor is None else f'v1.{self.minor}'}"
+
+    def violations(self, pod: Object) -> list[Violation]:
+        return violations(pod, self.name, LATEST_MINOR if self.minor is None else self.minor)
+
+
+@dataclass(frozen=True)
+class Policy:
+    enforce: Level
+    warn: Level
+    problems: tuple[Cause, ...] = ()
+
+
+def policy_of(labels: Mapping[str, str]) -> Policy:
+    """A namespace's policy. A label that can't be read counts as restricted for enforce and as nothing for warn."""
+    problems: list[Cause] = []
+
+    def invalid(label: str, why: str) -> None:
+        path = f"metadata.labels[{PREFIX}{label}]"
+        problems.append(Cause("FieldValueInvalid", f'Invalid value: "{labels[PREFIX + label]}": {why}', path))
+
+    def read(mode: str, fallback: str) -> Level:
+        name, minor = labels.get(PREFIX + mode, "privileged"), None
+        if name not in LEVELS:
+            invalid(mode, f"must be one of {', '.join(LEVELS)}")
+            name = fallback
+        version = labels.get(f"{PREFIX}{mode}-version", "latest")
+        match = _VERSION.fullmatch(version)
+        if match:
+            minor = int(match[1])
+        elif version != "latest":
+            invalid(f"{mode}-version", 'must be "latest" or "v1.x"')
+        return Level(name, minor)
+
+    enforce, _, warn = read("enforce", "restricted"), read("audit", "privileged"), read("warn", "privileged")
+    is_enforced = labels.get(PREFIX + "enforce") in LEVELS
+    if PREFIX + "warn" not in labels and is_enforced and LEVELS.index(enforce.name) > 0:
+        has_version = f"{PREFIX}warn-version" in labels
+        warn = Level(enforce.name, warn.minor if has_version else enforce.minor)
+    return Policy(enforce, warn, tuple(problems))
+
+
+class PodSecurity(Plugin):
+    name = "PodSecurity"
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        if request.obj is None or request.operation not in ("CREATE", "UPDATE"):
+            return
+        info = request.info
+        if is_about(request, "", "namespaces"):
+            self._check_namespace(request, request.obj)
+        elif (info.group, info.resource) == ("", "pods"):
+            if info.subresource not in _QUIET_POD_SUBRESOURCES:
+                self._check_pod(request, request.obj)
+        elif (info.group, info.resource) in _TEMPLATES and not info.subresource:
+            self._warn_of_template(request, request.obj)
+
+    def _policy(self, namespace: str) -> Policy:
+        found = self.reader.get(NAMESPACES, namespace)
+        return policy_of(((found or {}).get("metadata") or {}).get("labels") or {})
+
+    def _check_pod(self, request: AdmissionRequest, pod: Object) -> None:
+        policy = self._policy(request.namespace)
+        if request.old is not None and not _is_significant(pod, request.old):
+            return
+        found = policy.enforce.violations(pod)
+        if found:
+            raise refuse(request, f'violates PodSecurity "{policy.enforce}": {_text(found)}')
+        self._warn(request, policy, pod)
+
+    def _warn_of_template(self, request: AdmissionRequest, obj: Object) -> None:
+        template = obj
+        for key in _TEMPLATES[request.info.group, request.info.resource]:
+            template = template.get(key) or {}
+        if template:
+            self._warn(request, self._policy(request.namespace), template)
+
+    def _warn(self, request: AdmissionRequest, policy: Policy, pod: Object) -> None:
+        found = policy.warn.violations(pod)
+        if found:
+            request.warnings.append(f'would violate PodSecurity "{policy.warn}": {_text(found)}')
+
+    def _check_namespace(self, request: AdmissionRequest, namespace: Object) -> None:
+        policy = policy_of(namespace["metadata"].get("labels") or {})
+        before = policy_of(((request.old or {}).get("metadata") or {}).get("labels") or {})
+        if policy.problems and (request.old is None or policy.problems != before.problems):
+            raise Invalid.of("", "Namespace", namespace["metadata"].get("name", ""), policy.problems)
+        if request.old is None or policy.enforce == before.enforce:
+            return
+        was, now = LEVELS.index(before.enforce.name), LEVELS.index(policy.enforce.name)
+        if now > 0 and (policy.enforce.minor != before.enforce.minor or now > was):
+            request.warnings += self._existing_violations(namespace["metadata"]["name"], policy.enforce)
+
+    def _existing_violations(self, namespace: str, level: Level) -> list[str]:
+        """Warnings about pods that run already: one line for all pods with the same faults."""
+        pods = self.reader.list(PODS, namespace)
+        names: dict[str, list[str]] = {}
+        for pod in pods[:_MAX_PODS_CHECKED]:
+            found = level.violations(pod)
+            if found:
+                names.setdefault(", ".join(v.reason for v in found), []).append(pod["metadata"]["name"])
+        if not names:
+            return []
+        lines = []
+        for faults, found_names in names.items():
+            others = len(found_names) - 1
+            more = f" (and {others} other pod{'s' if others > 1 else ''})" if others else ""
+            lines.append(f"{min(found_names)}{more}: {faults}")
+        text = f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{level}"'
+        return [text, *sorted(lines)]
+
+
+def _text(found: list[Violation]) -> str:
+    return ", ".join(str(violation) for violation in found)
+
+
+def _is_significant(new: Object, old: Object) -> bool:
+    """Whether an update changes anything the checks look at: only images and ephemeral containers can."""
+    for key in ("containers", "initContainers"):
+        fresh, stored = spec_of(new).get(key) or [], spec_of(old).get(key) or []
+        if [c.get("image") for c in fresh] != [c.get("image") for c in stored]:
+            return True
+    before = {c.get("name"): c.get("image") for c in spec_of(old).get("ephemeralContainers") or []}
+    return any(
+        c.get("name") not in before or before[c.get("name")] != c.get("image")
+        for c in spec_of(new).get("ephemeralContainers") or []
+    )
