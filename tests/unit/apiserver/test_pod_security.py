@@ -190,8 +190,8 @@ async def test_namespace_labels(security: PodSecurity, reader: DictReader) -> No
         await run(security, admission_request("CREATE", "namespaces", namespace(enforce="strict", audit="x")))
     assert refused.value.message == (
         'Namespace "web" is invalid: [metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "strict": '
-        "must be one of privileged, baseline, restricted, metadata.labels[pod-security.kubernetes.io/audit]: Invalid value: "
-        '"x": must be one of privileged, baseline, restricted]'
+        "must be one of privileged, baseline, restricted, metadata.labels[pod-security.kubernetes.io/audit]: "
+        'Invalid value: "x": must be one of privileged, baseline, restricted]'
     )
     for name in ("b", "a", "z"):
         reader.add(PODS, {**pod(hostNetwork=True), "metadata": {"name": name, "namespace": "web"}})
