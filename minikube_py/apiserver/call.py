@@ -90,6 +90,10 @@ class Exchange(Protocol):
         """Begin a response of unknown length."""
         ...
 
+    async def read_body(self) -> bytes:
+        """The whole body. Raises RequestTooLarge."""
+        ...
+
     def body_chunks(self) -> AsyncIterator[bytes]: ...
 
     def query_values(self, name: str) -> list[str]:

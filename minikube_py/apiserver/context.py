@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.authz.protocol import Authorizer
+from minikube_py.apiserver.frames import Frames
 from minikube_py.apiserver.records import Records, StoreReader
 from minikube_py.client.node_connection import NodeConnection, NodeConnections
 from minikube_py.objects.errors import Object
@@ -51,6 +52,7 @@ class ServerContext:
     records: Records
     reader: StoreReader
     snapshots: "PageSnapshots"
+    frames: Frames = field(default_factory=Frames)
     authorizer: Authorizer | None = None
     admission: Sequence[AdmissionPlugin] = ()
     nodes: NodeConnections = field(default_factory=NoNodes)

@@ -15,6 +15,9 @@ from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
 
 _NO_QUERY: Mapping[str, str] = {}
+_EVERYTHING = Selection()
+_PLAIN_WRITE = WriteOptions()
+_PLAIN_DELETE = DeleteOptions()
 
 
 class LocalClient:
@@ -33,7 +36,7 @@ class LocalClient:
         find_handler(call)
         return self._context.records.fresh(call.kind, find(call))
 
-    async def list(self, gvr: GVR, selection: Selection = Selection()) -> ObjectList:
+    async def list(self, gvr: GVR, selection: Selection = _EVERYTHING) -> ObjectList:
         call = self._select("list", gvr, selection, _NO_QUERY)
         find_handler(call)
         listing = list_records(call)
@@ -41,13 +44,13 @@ class LocalClient:
         return ObjectList([shared(call.kind, r) for r in listing.records], str(listing.revision))
 
     async def create(
-        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = WriteOptions()
+        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = _PLAIN_WRITE
     ) -> Object:
         namespace = namespace or (obj.get("metadata") or {}).get("namespace", "")
         call = self._call("create", gvr, (namespace, name, options.subresource), _query(options), _body(obj))
         return await _written(call)
 
-    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = WriteOptions()) -> Object:
+    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = _PLAIN_WRITE) -> Object:
         metadata = obj.get("metadata") or {}
         place = (metadata.get("namespace", ""), metadata.get("name", ""), options.subresource)
         return await _written(self._call("update", gvr, place, _query(options), _body(obj)))
@@ -60,26 +63,26 @@ class LocalClient:
         namespace: str = "",
         *,
         patch_type: PatchType = PatchType.MERGE,
-        options: WriteOptions = WriteOptions(),
+        options: WriteOptions = _PLAIN_WRITE,
     ) -> Object:
         place = (namespace, name, options.subresource)
         body = TreeBody(deep_copy(patch), patch_type)
         return await _written(self._call("patch", gvr, place, _query(options), body))
 
     async def delete(
-        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = DeleteOptions()
+        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = _PLAIN_DELETE
     ) -> Object:
         query = {"dryRun": "All"} if options.dry_run else _NO_QUERY
         return await _written(self._call("delete", gvr, (namespace, name, ""), query, _delete_body(options)))
 
     async def delete_collection(
-        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = DeleteOptions()
+        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = _PLAIN_DELETE
     ) -> None:
         query = {"dryRun": "All"} if options.dry_run else _NO_QUERY
         await write(self._select("deletecollection", gvr, selection, query, _delete_body(options)))
 
     async def watch(
-        self, gvr: GVR, selection: Selection = Selection(), *, resource_version: str = "", bookmarks: bool = False
+        self, gvr: GVR, selection: Selection = _EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
     ) -> AsyncIterator[WatchEvent]:
         query = {"resourceVersion": resource_version, "allowWatchBookmarks": "true" if bookmarks else "false"}
         call = self._select("watch", gvr, selection, query)

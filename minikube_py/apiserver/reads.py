@@ -135,7 +135,8 @@ def number(query: Mapping[str, str], name: str) -> int:
 def list_chunks(call: ApiCall, listing: Listing) -> Iterator[bytes]:
     """The JSON text of a list in pieces of a few hundred objects."""
     kind = call.kind
-    head = f'{{"kind":"{kind.kind}List","apiVersion":"{kind.api_version}","metadata":{{"resourceVersion":"{listing.revision}"'
+    head = f'{{"kind":"{kind.kind}List","apiVersion":"{kind.api_version}"'
+    head += f',"metadata":{{"resourceVersion":"{listing.revision}"'
     if listing.continue_token:
         head += f',"continue":"{listing.continue_token}"'
     if listing.remaining is not None:

@@ -53,20 +53,20 @@ class Records:
 class StoreReader:
     """Consistent reads for authenticators, authorizers and admission; objects are shared, read-only."""
 
-    def __init__(self, store: Store, registry: KindRegistry, records: Records) -> None:
-        self._store = store
-        self._registry = registry
-        self._records = records
+    def __init__(self, store: Store, registry: KindRegistry) -> None:
+        self.store = store
+        self.registry = registry
+        self.records = Records()
 
     def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None:
-        kind = self._registry.find(gvr)
+        kind = self.registry.find(gvr)
         if kind is None:
             return None
-        record = self._store.get(Key(kind.store_resource, namespace if kind.namespaced else "", name))
-        return None if record is None else self._records.shared(kind, record)
+        record = self.store.get(Key(kind.store_resource, namespace if kind.namespaced else "", name))
+        return None if record is None else self.records.shared(kind, record)
 
     def list(self, gvr: GVR, namespace: str = "") -> list[Object]:
-        kind = self._registry.find(gvr)
+        kind = self.registry.find(gvr)
         if kind is None:
             return []
-        return [self._records.shared(kind, r) for r in self._store.list(kind.store_resource, namespace).records]
+        return [self.records.shared(kind, r) for r in self.store.list(kind.store_resource, namespace).records]

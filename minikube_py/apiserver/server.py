@@ -1,47 +1,66 @@
 """The API server as one object: what it is made of, and the clients and listeners it hands out."""
 
+import ssl
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
+from minikube_py.apiserver.authn.protocol import Authenticator
 from minikube_py.apiserver.authz.protocol import Authorizer
 from minikube_py.apiserver.context import NoNodes, ServerContext
+from minikube_py.apiserver.discovery import Discovery
+from minikube_py.apiserver.health import Health, Version
+from minikube_py.apiserver.http import serve_https
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.pages import PageSnapshots
-from minikube_py.apiserver.records import Records, StoreReader
+from minikube_py.apiserver.paths import Paths
+from minikube_py.apiserver.pipeline import Pipeline
+from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.client.node_connection import NodeConnections
-from minikube_py.resources.registry import KindRegistry
-from minikube_py.store.protocol import Store
 
 
 @dataclass(frozen=True)
 class ApiServerOptions:
-    """What a server is built from. authorizer None allows everything: for tests of other parts only."""
+    """What a server is built from.
 
-    registry: KindRegistry
-    store: Store
+    reader comes first, because authorizers and admission plugins are made with it. authorizer None allows everything:
+    for tests of other parts only.
+    """
+
+    reader: StoreReader
     authorizer: Authorizer | None = None
     admission: Sequence[AdmissionPlugin] = ()
     nodes: NodeConnections = field(default_factory=NoNodes)
+    authenticator: Authenticator | None = None
+    host_names: frozenset[str] = frozenset()
+    mkube_version: str = "0.1.0"
 
 
 class ApiServer:
     """One API server over one store."""
 
     def __init__(self, options: ApiServerOptions) -> None:
-        records = Records()
-        self.reader = StoreReader(options.store, options.registry, records)
+        self.reader = reader = options.reader
         self.context = ServerContext(
-            registry=options.registry,
-            store=options.store,
-            records=records,
-            reader=self.reader,
+            registry=reader.registry,
+            store=reader.store,
+            records=reader.records,
+            reader=reader,
             snapshots=PageSnapshots(),
             authorizer=options.authorizer,
             admission=options.admission,
             nodes=options.nodes,
         )
+
+        self.health = Health()
+        self.paths = Paths(Discovery(reader.registry), self.health, Version(options.mkube_version))
+        self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, options.host_names)
+
+    def serve_https(self, host: str, port: int, ssl_context: ssl.SSLContext | None) -> AbstractAsyncContextManager[int]:
+        """Listens while the block runs; gives the port. Without an SSL context it is plain HTTP, for tests."""
+        return serve_https(self.pipeline, host, port, ssl_context)
 
     def local_client(self, user: UserInfo, field_manager: str = "") -> LocalClient:
         """The API in process, as `user`."""

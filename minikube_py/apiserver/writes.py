@@ -50,6 +50,7 @@ class WholeObject:
         kind.rules.prepare_update(new, old)
 
     def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
+        kind.rules.validate(new, errors)
         kind.rules.validate_update(new, old, errors)
 
 

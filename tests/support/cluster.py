@@ -1,15 +1,27 @@
-"""A real API server over a memory store in the test's own loop, with clients for any user."""
+"""A real API server over a memory store in the test's own loop, with clients for any user, and HTTPS when wanted."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from minikube_py.apiserver.admission.catalog import build_admission
+from minikube_py.apiserver.admission.context import AdmissionContext
+from minikube_py.apiserver.authn.catalog import UnionAuthenticator
+from minikube_py.apiserver.authn.static_tokens import StaticTokens
+from minikube_py.apiserver.authn.x509 import ClientCertificates
+from minikube_py.apiserver.authz.catalog import build_authorization
+from minikube_py.apiserver.authz.feed import AuthorizationFeed
 from minikube_py.apiserver.local_client import LocalClient
+from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.apiserver.server import ApiServer, ApiServerOptions
+from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
+from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.kind import GVR
 from minikube_py.store.memory import MemoryStore
+from minikube_py.store.protocol import Store
 
 NAMESPACES = GVR("", "v1", "namespaces")
 FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -20,22 +32,59 @@ class Cluster:
     """A running server. `client()` is an admin."""
 
     api: ApiServer
-    store: MemoryStore
+    store: Store
 
     def client(self, user: str = "system:admin", groups: tuple[str, ...] = ("system:masters",)) -> LocalClient:
         return self.api.local_client(UserInfo(user, groups=groups), field_manager=user)
 
 
+@dataclass
+class HttpsCluster(Cluster):
+    """A server that listens; kubeconfig is the admin's."""
+
+    port: int
+    pki: Pki
+    kubeconfig: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+
 @asynccontextmanager
 async def test_cluster(options: ApiServerOptions | None = None) -> AsyncIterator[Cluster]:  # noqa: PT028
     """A server with the four namespaces and no authorization or admission, unless `options` bring them."""
-    store = MemoryStore()
-    options = options or ApiServerOptions(registry=built_in_kinds(), store=store)
-    cluster = Cluster(ApiServer(options), store)
-    client = cluster.client()
-    for name in FIRST_NAMESPACES:
-        await client.create(NAMESPACES, {"metadata": {"name": name}})
+    options = options or ApiServerOptions(StoreReader(MemoryStore(), built_in_kinds()))
+    cluster = Cluster(ApiServer(options), options.reader.store)
+    await _make_namespaces(cluster)
     yield cluster
 
 
 test_cluster.__test__ = False  # type: ignore[attr-defined]
+
+
+@asynccontextmanager
+async def https_cluster(directory: Path) -> AsyncIterator[HttpsCluster]:
+    """A server with authentication, RBAC and admission on a free port. Keys and kubeconfig are in `directory`."""
+    pki = ensure_pki(PkiOptions(directory / "pki"))
+    store = MemoryStore()
+    reader = StoreReader(store, built_in_kinds())
+    authorization = build_authorization(reader)
+    admission = build_admission(AdmissionContext(reader, authorization.union, authorization.rbac))
+    authenticator = UnionAuthenticator([ClientCertificates(pki.client_ca_pem), StaticTokens.from_file(pki.token_file)])
+    api = ApiServer(
+        ApiServerOptions(reader, authorizer=authorization.union, admission=admission, authenticator=authenticator)
+    )
+    AuthorizationFeed(store, authorization).load()
+    async with api.serve_https("127.0.0.1", 0, pki.server_ssl_context()) as port:
+        entry = KubeconfigEntry(f"https://127.0.0.1:{port}", pki.server_ca_pem, token=pki.admin_token)
+        write_kubeconfig(directory / "kubeconfig", entry)
+        cluster = HttpsCluster(api, store, port, pki, directory / "kubeconfig")
+        await _make_namespaces(cluster)
+        yield cluster
+
+
+async def _make_namespaces(cluster: Cluster) -> None:
+    client = cluster.client()
+    for name in FIRST_NAMESPACES:
+        await client.create(NAMESPACES, {"metadata": {"name": name}})

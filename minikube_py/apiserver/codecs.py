@@ -1,0 +1,198 @@
+"""Reads request bodies and chooses response formats: JSON, YAML and, where it is installed, protobuf."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from minikube_py.apiserver import yaml_codec
+from minikube_py.apiserver.duplicate_fields import duplicate_fields
+from minikube_py.objects.errors import BadRequest, NotAcceptable, Object, RequestTooLarge, UnsupportedMediaType
+
+JSON = "application/json"
+YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+MAX_DEPTH = 100
+_PATCH_TYPES = frozenset((
+    "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+))  # fmt: skip
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+# Decoders and encoders beyond JSON and YAML, by media type: bytes -> object, object -> bytes.
+EXTRA_DECODERS: dict[str, Callable[[bytes], Any]] = {}
+EXTRA_ENCODERS: dict[str, Callable[[Object], bytes]] = {}
+
+
+# --- request bodies --------------------------------------------------------------------------------------------------
+
+
+class TextBody:
+    """A request body as it came over the wire."""
+
+    def __init__(self, data: bytes, content_type: str) -> None:
+        self._data = data
+        self.media_type = content_type.partition(";")[0].strip().lower() or JSON
+        self._duplicates: list[str] | None = None
+        self._is_json = self.media_type.endswith("json")
+
+    def tree(self) -> Any:
+        data = self._data
+        if not data or data.isspace():
+            return None
+        if self.media_type in EXTRA_DECODERS:
+            return EXTRA_DECODERS[self.media_type](data)
+        if self._is_json or (self.media_type.endswith("yaml") and data.lstrip()[:1] == b"{"):
+            self._is_json = True
+            return _load_json(data)
+        if self.media_type.endswith("yaml"):
+            tree, self._duplicates = yaml_codec.load(data)
+            _check_depth(tree)
+            return tree
+        raise unsupported_media_type()
+
+    def duplicates(self) -> list[str]:
+        if self._duplicates is None:
+            self._duplicates = duplicate_fields(self._data) if self._is_json and self._data else []
+        return self._duplicates
+
+
+def check_media_type(content_type: str, verb: str) -> None:
+    """Raises UnsupportedMediaType for a body that could not be read."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if verb == "patch" or not media_type:
+        return
+    if (
+        media_type not in (JSON, YAML, "text/plain", "application/x-www-form-urlencoded")
+        and media_type not in EXTRA_DECODERS
+    ):
+        raise unsupported_media_type()
+
+
+def unsupported_media_type() -> UnsupportedMediaType:
+    return UnsupportedMediaType(
+        "the body of the request was in an unknown format - accepted media types include: "
+        + ", ".join((JSON, YAML, *EXTRA_DECODERS))
+    )
+
+
+def _load_json(data: bytes) -> Any:
+    try:
+        tree = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from None
+    if _is_maybe_deep(data):
+        _check_depth(tree)
+    return tree
+
+
+def _is_maybe_deep(data: bytes) -> bool:
+    """False only when the text surely nests less than the limit. Each round takes the innermost brackets away."""
+    brackets = data.translate(None, _NOT_BRACKETS)
+    if len(brackets) <= 2 * MAX_DEPTH:
+        return False
+    for _ in range(MAX_DEPTH):
+        shorter = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if len(shorter) == len(brackets):
+            break
+        brackets = shorter
+    return bool(brackets)
+
+
+def _check_depth(tree: Any) -> None:
+    level = [tree]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise RequestTooLarge(f"the body nests deeper than {MAX_DEPTH} levels", reason="BadRequest", code=400)
+
+
+# --- response formats ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a response is written. transform is '', Table, PartialObjectMetadata or PartialObjectMetadataList."""
+
+    media_type: str = JSON
+    transform: str = ""
+    version: str = "v1"
+    is_pretty: bool = False
+
+    @property
+    def content_type(self) -> str:
+        return self.media_type
+
+    @property
+    def is_plain_json(self) -> bool:
+        return self.media_type == JSON and not self.is_pretty
+
+
+PLAIN = Format()
+
+
+@lru_cache(maxsize=512)
+def negotiate(accept: str, is_transformable: bool = True) -> Format:
+    """The best format for an Accept header. Raises NotAcceptable."""
+    if not accept or accept == "*/*":
+        return PLAIN
+    for media_type, parameters in _clauses(accept):
+        known = _known_media_type(media_type)
+        if known is None:
+            continue
+        transform = parameters.get("as", "")
+        if not transform:
+            return Format(known)
+        if is_transformable and transform in _TRANSFORMS and parameters.get("g") == "meta.k8s.io":
+            if parameters.get("v") in ("v1", "v1beta1"):
+                return Format(known, transform, parameters["v"])
+    raise not_acceptable()
+
+
+def not_acceptable() -> NotAcceptable:
+    types = ", ".join((JSON, YAML, *EXTRA_ENCODERS))
+    return NotAcceptable(f"only the following media types are accepted: {types}")
+
+
+def _clauses(accept: str) -> list[tuple[str, Mapping[str, str]]]:
+    """Media types with their parameters, the ones with the highest q first."""
+    found: list[tuple[float, str, Mapping[str, str]]] = []
+    for clause in accept.split(","):
+        media_type, *rest = (part.strip() for part in clause.split(";"))
+        parameters = {k.strip(): v.strip().strip('"') for k, _, v in (p.partition("=") for p in rest)}
+        try:
+            quality = float(parameters.get("q", "1"))
+        except ValueError:
+            quality = 1.0
+        if quality > 0:
+            found.append((quality, media_type.lower(), parameters))
+    found.sort(key=lambda clause: -clause[0])
+    return [(media_type, parameters) for _, media_type, parameters in found]
+
+
+def _known_media_type(media_type: str) -> str | None:
+    if media_type in (JSON, "*/*", "application/*"):
+        return JSON
+    if media_type == YAML or media_type in EXTRA_ENCODERS:
+        return media_type
+    return None
+
+
+def encode(obj: Any, form: Format) -> bytes:
+    """An object in the format's media type."""
+    if form.media_type in EXTRA_ENCODERS:
+        return EXTRA_ENCODERS[form.media_type](obj)
+    if form.media_type == YAML:
+        return yaml_codec.dump(obj)
+    if form.is_pretty:
+        return orjson.dumps(obj, option=orjson.OPT_INDENT_2) + b"\n"
+    return orjson.dumps(obj) + b"\n"

@@ -1,0 +1,48 @@
+"""The HTTP request and reply as the pipeline sees them, free of any web framework."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from minikube_py.apiserver.call import Exchange
+from minikube_py.apiserver.codecs import JSON
+from minikube_py.apiserver.request_info import RequestInfo, UserInfo
+
+_UNPARSED = RequestInfo("", "")
+_NOBODY = UserInfo("")
+
+
+@dataclass
+class HttpRequest:
+    """One request. Header names are in lower case; `info` and `user` are filled in by the stages.
+
+    `on_end` collects what has to happen when the request is over, however it ends.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    exchange: Exchange
+    peer_certificate: bytes = b""
+    header_values: Callable[[str], list[str]] = lambda _name: []
+    info: RequestInfo = _UNPARSED
+    user: UserInfo = _NOBODY
+    warnings: list[str] = field(default_factory=list)
+    on_end: list[Callable[[], None]] = field(default_factory=list)
+
+
+@dataclass
+class Reply:
+    """One answer: a body, or chunks of a known end, or a stream that goes on until somebody stops."""
+
+    body: bytes = b""
+    code: int = 200
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+    chunks: Iterator[bytes] | None = None
+    stream: AsyncIterator[bytes] | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The handler has answered through the exchange itself."""

@@ -1,0 +1,229 @@
+"""Takes a request through the server's stages, in order; the first that replies ends it."""
+
+import base64
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from minikube_py.apiserver.authn.anonymous import anonymous_user
+from minikube_py.apiserver.authn.impersonation import impersonate, is_impersonating
+from minikube_py.apiserver.authn.protocol import Authenticator, Credentials
+from minikube_py.apiserver.call import ApiCall
+from minikube_py.apiserver.codecs import Format, TextBody, check_media_type, encode, negotiate
+from minikube_py.apiserver.context import ServerContext
+from minikube_py.apiserver.dispatch import authorize, find_handler, find_kind
+from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
+from minikube_py.apiserver.reads import find, list_records
+from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record, reply_with_watch
+from minikube_py.apiserver.request_info import RequestInfo, is_true, parse_request
+from minikube_py.apiserver.watches import open_watch
+from minikube_py.objects.apply import manager_of
+from minikube_py.objects.errors import ApiError, Forbidden, InternalError, TooManyRequests, Unauthorized, UnknownPath
+
+log = logging.getLogger(__name__)
+
+PathHandler = Callable[[HttpRequest], Awaitable[Reply]]
+_STREAMING = frozenset(("exec", "attach", "portforward", "log", "proxy"))
+_CONNECTIONS = frozenset(("exec", "attach", "portforward"))
+_LOCAL_NAMES = frozenset(("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "mkube"))
+
+
+@dataclass
+class Pipeline:
+    """What the stages work with. find_path answers paths outside the API groups, such as /version."""
+
+    context: ServerContext
+    authenticator: Authenticator | None
+    find_path: Callable[[str], PathHandler | None]
+    host_names: frozenset[str] = frozenset()
+    max_inflight: int = 400
+    inflight: Counter[str] = field(default_factory=Counter)
+
+
+async def check_host(pipeline: Pipeline, request: HttpRequest) -> None:
+    """Refuses names that are not the server's: a web page can make a browser resolve its own name to this address."""
+    host = _host_name(request.headers.get("host", ""))
+    if not _is_known(pipeline, host):
+        raise Forbidden(f'the host name "{host}" is not one of this server', details={})
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise Forbidden("requests from web pages of another origin are not allowed", details={})
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if ":" in host else host
+
+
+def _is_known(pipeline: Pipeline, host: str) -> bool:
+    if not host or host in _LOCAL_NAMES or host in pipeline.host_names:
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def parse(pipeline: Pipeline, request: HttpRequest) -> None:
+    request.info = parse_request(request.path, request.method, request.query)
+
+
+async def authenticate(pipeline: Pipeline, request: HttpRequest) -> None:
+    """Finds out who asks. Raises Unauthorized; public paths need no credential."""
+    if pipeline.authenticator is not None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        bearer = token.strip() if scheme.lower() == "bearer" else ""
+        bearer = bearer or _websocket_token(request.headers)
+        credentials = Credentials(request.headers, request.peer_certificate, bearer)
+        answer = await pipeline.authenticator.authenticate(credentials)
+        if answer is not None:
+            request.user = answer.user
+            return
+    anonymous = anonymous_user(request.path, request.method)
+    if anonymous is None:
+        raise Unauthorized("Unauthorized", details={})
+    request.user = anonymous
+
+
+_TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
+
+
+def _websocket_token(headers: Mapping[str, str]) -> str:
+    """Browsers can't set headers on a WebSocket, so the token may come as one of its subprotocols."""
+    for protocol in headers.get("sec-websocket-protocol", "").split(","):
+        name = protocol.strip()
+        if name.startswith(_TOKEN_PROTOCOL):
+            try:
+                padded = name[len(_TOKEN_PROTOCOL) :] + "=" * (-len(name[len(_TOKEN_PROTOCOL) :]) % 4)
+                return base64.urlsafe_b64decode(padded).decode()
+            except ValueError:
+                raise Unauthorized("Unauthorized", details={}) from None
+    return ""
+
+
+async def act_as(pipeline: Pipeline, request: HttpRequest) -> None:
+    """Impersonation."""
+    if not is_impersonating(request.headers) or pipeline.context.authorizer is None:
+        return
+    names = {name for name in request.headers if name.startswith("impersonate-")}
+    values = {name: request.header_values(name) for name in names}
+    request.user = impersonate(request.user, values, pipeline.context.authorizer)
+
+
+async def limit(pipeline: Pipeline, request: HttpRequest) -> None:
+    """No user takes all of the server: past the limit the client is asked to come back in a second."""
+    if request.info.verb == "watch" or request.info.subresource in _STREAMING:
+        return
+    name = request.user.name
+    if pipeline.inflight[name] >= pipeline.max_inflight:
+        raise TooManyRequests("too many requests, please try again later", details={"retryAfterSeconds": 1})
+    pipeline.inflight[name] += 1
+
+    def leave() -> None:
+        pipeline.inflight[name] -= 1
+        if not pipeline.inflight[name]:
+            del pipeline.inflight[name]
+
+    request.on_end.append(leave)
+
+
+async def check_permission(pipeline: Pipeline, request: HttpRequest) -> None:
+    authorize(pipeline.context, request.user, as_connection(request.info))
+
+
+def as_connection(info: RequestInfo) -> RequestInfo:
+    """exec, attach and port-forward need `create` whatever the HTTP verb: a WebSocket can only be opened with GET."""
+    if info.subresource in _CONNECTIONS and info.resource == "pods" and not info.group:
+        return replace(info, verb="create")
+    return info
+
+
+async def serve(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
+    """Dispatches to the API's resources, or to one of the server's other paths."""
+    if not request.info.is_resource:
+        handler = pipeline.find_path(request.path)
+        if handler is None:
+            raise UnknownPath
+        return await handler(request)
+    return await _serve_resource(pipeline, request)
+
+
+STAGES = (check_host, parse, authenticate, act_as, limit, check_permission, serve)
+
+
+async def run(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
+    """The reply to a request; failures become Status objects here and nowhere else."""
+    try:
+        for stage in STAGES:
+            reply = await stage(pipeline, request)
+            if reply is not None:
+                return reply
+        raise InternalError.of("no stage replied")
+    except ApiError as error:
+        return status_reply(request, error)
+    except Exception as error:
+        log.exception("%s %s failed", request.method, request.path)
+        return status_reply(request, InternalError.of(f"{type(error).__name__}: {error}"))
+    finally:
+        for leave in request.on_end:
+            leave()
+
+
+def status_reply(request: HttpRequest, error: ApiError) -> Reply:
+    form = Format()
+    try:
+        wanted = negotiate(request.headers.get("accept", ""))
+        form = Format(wanted.media_type)
+    except ApiError:
+        pass
+    reply = Reply(encode(error.to_status(), form), error.code, form.content_type)
+    if error.retry_after_seconds:
+        reply.headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.code == 401:
+        reply.headers["WWW-Authenticate"] = 'Bearer realm="mkube"'
+    return reply
+
+
+async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
+    context, info = pipeline.context, request.info
+    kind = find_kind(context, info)
+    agent = request.headers.get("user-agent", "")
+    call = ApiCall(
+        context, info, kind, request.user, request.query,
+        manager=manager_of("", agent) or "unknown", warnings=request.warnings, exchange=request.exchange,
+    )  # fmt: skip
+    form = format_of(request)
+    handler = find_handler(call)
+    if handler is None:
+        if info.verb == "get":
+            return reply_with_record(call, find(call), form)
+        if info.verb == "list":
+            return reply_with_list(call, list_records(call), form)
+        return reply_with_watch(call, open_watch(call), form)
+    if info.subresource not in _STREAMING:
+        content_type = request.headers.get("content-type", "")
+        body = await request.exchange.read_body()
+        if body:
+            check_media_type(content_type, info.verb)
+        call.body = TextBody(body, content_type)
+    answer = await handler(call)
+    return Taken() if answer is None else reply_with_answer(call, answer, form)
+
+
+def format_of(request: HttpRequest) -> Format:
+    """What the client accepts; people with a browser or curl get indented JSON."""
+    if request.info.subresource in _STREAMING:
+        return Format()
+    form = negotiate(request.headers.get("accept", ""))
+    pretty = request.query.get("pretty")
+    if pretty is None:
+        agent = request.headers.get("user-agent", "")
+        is_pretty = agent.startswith(("curl", "Wget", "Mozilla/5.0"))
+    else:
+        is_pretty = is_true(pretty)
+    return replace(form, is_pretty=True) if is_pretty and form.media_type == "application/json" else form
