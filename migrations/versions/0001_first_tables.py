@@ -25,9 +25,11 @@ def upgrade() -> None:
         sa.Column("namespace", sa.String, nullable=False),
         sa.Column("name", sa.String, nullable=False),
         sa.Column("type", sa.String, nullable=False),
+        sa.Column("created", sa.Integer, nullable=False),
         sa.Column("previous_revision", sa.Integer),
         sa.Column("previous_rv_start", sa.Integer),
         sa.Column("previous", sa.LargeBinary),
+        sa.Column("checksum", sa.Integer, nullable=False),
     )
     op.create_table(
         "settings",
@@ -37,6 +39,7 @@ def upgrade() -> None:
     op.create_table(
         "quarantine",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("found", sa.String, nullable=False),
         sa.Column("resource", sa.String, nullable=False),
         sa.Column("namespace", sa.String, nullable=False),
         sa.Column("name", sa.String, nullable=False),

@@ -4,6 +4,7 @@ AES-256-GCM; a stored value is the format byte 1, a 12-byte nonce, then cipherte
 is the associated data, so that a value can't be moved under another name.
 """
 
+import hashlib
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -23,6 +24,11 @@ class Cipher:
         self._key = key
         self._encrypted = frozenset(encrypted)
         self._engine: Any = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells keys apart without giving the key away."""
+        return hashlib.sha256(b"mkube\0" + self._key).hexdigest()[:16]
 
     def _aead(self) -> Any:
         if self._engine is None:
@@ -52,17 +58,36 @@ def _context(key: Key) -> bytes:
     return "\0".join(key).encode()
 
 
-def load_or_make_key(path: Path) -> bytes:
-    """The 32-byte key in `path` (mode 0600), made at the first call. Raises StoreError for a damaged file."""
-    if path.exists():
+def read_key(path: Path) -> bytes | None:
+    """The 32-byte key in `path`, None when there is no such file. Raises StoreError for a damaged one."""
+    try:
         key = path.read_bytes()
-        if len(key) != 32:
-            raise StoreError(f"{path} is damaged: it has {len(key)} bytes, not 32")
-        return key
+    except FileNotFoundError:
+        return None
+    if len(key) != 32:
+        raise StoreError(f"{path} is damaged: it has {len(key)} bytes, not 32; put it back from your copy")
+    return key
+
+
+def make_key(path: Path) -> bytes:
+    """A new key, on disk (mode 0600) before anything is encrypted with it."""
     key = bytes.fromhex(ids.secret_hex(32))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(key)
         stream.flush()
         os.fsync(stream.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
     return key
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames and new files in a directory survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,187 +1,194 @@
 """Reads and writes the tables: one transaction for a batch of changes, and the load at start. All of it blocks."""
 
 import logging
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, Row, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, literal, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql import Executable
 
+from minikube_py import clock
 from minikube_py.store import tables
-from minikube_py.store.cipher import Cipher
-from minikube_py.store.ledger import tombstone
-from minikube_py.store.protocol import Change, ChangeType, IndexFunction, Key, Record, StoreError
+from minikube_py.store.ledger import FIRST_REVISION
+from minikube_py.store.protocol import Change, ChangeType, Key, Record, StoreError, StoreUnavailable
+from minikube_py.store.retention import Kept
+from minikube_py.store.rows import ObjectRow, RowCodec
+from minikube_py.store.sqlite_file import give_back_pages
 
 log = logging.getLogger(__name__)
 
 _RESERVED = "reserved_revision"
-_FLOOR = "history_floor"
+FLOOR = "history_floor"
+_KEY_FINGERPRINT = "key_fingerprint"
+_PAGES_A_TRIM = 1000
 
 
 @dataclass
 class LoadedState:
-    """What a database held: current records, the newest changes (oldest first), and where revisions go on."""
+    """What a database held: current records, the log's entries (states stay on disk), and where revisions go on."""
 
     records: list[Record] = field(default_factory=list)
-    history: list[Change] = field(default_factory=list)
+    inherited: list[tuple[int, Kept]] = field(default_factory=list)
     floor: int = 0
-    revision: int = 0
+    revision: int = FIRST_REVISION
     quarantined: list[str] = field(default_factory=list)
+
+
+class _Statement:
+    """A Core statement compiled once; its parameters are handed over as tuples in its own order."""
+
+    def __init__(self, engine: Engine, statement: Executable) -> None:
+        self._text = str(statement.compile(dialect=engine.dialect))  # type: ignore[attr-defined]
+
+    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            connection.exec_driver_sql(self._text, list(rows))
 
 
 class Database:
     """One SQLite database. Every call runs in the writer's thread."""
 
-    def __init__(self, engine: Engine, cipher: Cipher, index: IndexFunction) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._cipher = cipher
-        self._index = index
-        self._upsert = insert(tables.objects).prefix_with("OR REPLACE")
-        self._set = insert(tables.settings).prefix_with("OR REPLACE")
+        put = upsert(tables.objects)
+        keys = tables.objects.primary_key.columns
+        rest = {column.name: put.excluded[column.name] for column in tables.objects.c if column.name not in keys}
+        self._put = _Statement(engine, put.on_conflict_do_update(index_elements=list(keys), set_=rest))
+        columns = tables.objects.c
+        self._drop = _Statement(
+            engine, delete(tables.objects).where(*(columns[name] == bindparam(f"key_{name}") for name in Key._fields))
+        )
+        self._append = _Statement(engine, insert(tables.changes))
+        setting = upsert(tables.settings)
+        self._set = _Statement(
+            engine,
+            setting.on_conflict_do_update(
+                index_elements=[tables.settings.c.key], set_={"value": setting.excluded.value}
+            ),
+        )
+        self._codec: RowCodec | None = None
 
     # -- start
 
-    def load(self, history_limit: int) -> LoadedState:
-        """Every sound record, and up to history_limit changes. A bad row is moved to quarantine and reported."""
-        state = LoadedState()
+    def key_fingerprint(self) -> str:
+        """Which encryption key this database was written with; '' for a new one."""
         with self._engine.begin() as connection:
-            for row in connection.execute(select(tables.objects)):
-                record = self._sound_record(row, state)
-                if record is not None:
-                    state.records.append(record)
-            self._quarantine(connection, state)
-            settings = {str(key): str(value) for key, value in connection.execute(select(tables.settings))}
-            newest = connection.execute(select(func.max(tables.changes.c.revision))).scalar() or 0
-            newest_object = max((r.revision for r in state.records), default=0)
-            state.revision = max(int(settings.get(_RESERVED, "0")), newest, newest_object)
-            state.floor = int(settings.get(_FLOOR, "0"))
-            self._load_history(connection, state, history_limit)
+            return read_settings(connection).get(_KEY_FINGERPRINT, "")
+
+    def set_key_fingerprint(self, fingerprint: str) -> None:
+        with self._engine.begin() as connection:
+            self._set.run(connection, [(_KEY_FINGERPRINT, fingerprint)])
+
+    def load(self, codec: RowCodec) -> LoadedState:
+        """Every sound record, an entry for each change in the log. A bad row is moved to quarantine and reported."""
+        self._codec = codec
+        state = LoadedState()
+        try:
+            with self._engine.begin() as connection:
+                self._load_objects(connection, codec, state)
+                settings = read_settings(connection)
+                self._load_log(connection, state)
+                newest = [int(settings.get(_RESERVED, "0")), state.revision, *(r.revision for r in state.records)]
+                state.revision = max(newest)
+                state.floor = int(settings.get(FLOOR, "0"))
+                if state.quarantined:
+                    # An object is gone without a change that says so: nobody may resume, everybody lists anew.
+                    state.revision += 1
+                    state.floor = state.revision
+                    state.inherited.clear()
+                    self._forget_log(connection, state.floor)
+                    self._set.run(connection, [(_RESERVED, str(state.revision))])
+        except SQLAlchemyError as error:
+            raise StoreError(f"the database {self._engine.url.database} can't be read: {error}") from error
         return state
 
-    def _sound_record(self, row: Row[Any], state: LoadedState) -> Record | None:
-        key = Key(row.resource, row.namespace, row.name)
-        try:
-            if zlib.crc32(row.data) != row.checksum:
-                raise StoreError("its checksum is wrong")
-            return self._record(key, row.revision, row.rv_start, row.data)
-        except (StoreError, ValueError, KeyError, TypeError, AttributeError) as error:
-            state.quarantined.append(f"{key}: {error}")
-            return None
-
-    def _record(self, key: Key, revision: int, rv_start: int, stored: bytes) -> Record:
-        data = self._cipher.open(key, stored)
-        uid, labels, fields = self._index(key, data)
-        return Record(key, revision, uid, data, rv_start, rv_start + len(str(revision)), labels, fields)
-
-    def _quarantine(self, connection: Any, state: LoadedState) -> None:
-        if not state.quarantined:
-            return
-        good = {(r.key, r.revision) for r in state.records}
-        why = {text.partition(": ")[0]: text for text in state.quarantined}
-        for row in list(connection.execute(select(tables.objects))):
-            key = Key(row.resource, row.namespace, row.name)
-            if (key, row.revision) in good:
-                continue
-            log.error("set a damaged row aside: %s", why.get(str(key), key))
-            connection.execute(
-                insert(tables.quarantine),
-                {**key._asdict(), "revision": row.revision, "data": row.data, "why": why.get(str(key), "")},
-            )
-            connection.execute(_delete_object(), _bound(key))
-
-    def _load_history(self, connection: Any, state: LoadedState, limit: int) -> None:
-        """Walk the log backwards: each change knows the state before it, so the state after it is already at hand."""
-        after: dict[Key, Record] = {r.key: r for r in state.records}
-        newest_first = select(tables.changes).order_by(tables.changes.c.revision.desc()).limit(limit + 1)
-        rows = list(connection.execute(newest_first))
-        for row in rows[:limit]:
-            key = Key(row.resource, row.namespace, row.name)
-            previous = None
+    def _load_objects(self, connection: Connection, codec: RowCodec, state: LoadedState) -> None:
+        damaged: list[tuple[ObjectRow, str]] = []
+        for found in connection.execute(select(tables.objects)):
+            row = ObjectRow._make(found)
             try:
-                if row.previous is not None:
-                    previous = self._record(key, row.previous_revision, row.previous_rv_start, row.previous)
-                change = _change_of(row, key, previous, after)
-            except (StoreError, ValueError, KeyError, TypeError):
-                change = None
-            if change is None:  # a gap: nothing before this revision can be replayed
-                state.floor = max(state.floor, row.revision)
-                break
-            state.history.append(change)
-            if previous is None:
-                after.pop(key, None)
-            else:
-                after[key] = previous
-        if len(rows) > limit:
-            state.floor = max(state.floor, rows[limit].revision)
-        state.history.reverse()
+                state.records.append(codec.read_object(row))
+            except StoreError as error:
+                damaged.append((row, str(error)))
+        for row, why in damaged:
+            self._set_aside(connection, row, why)
+            state.quarantined.append(f"{row.resource} {row.namespace}/{row.name}: {why}")
+            log.error(
+                "set a damaged row aside (table quarantine): %s %s/%s: %s", row.resource, row.namespace, row.name, why
+            )
+
+    def _set_aside(self, connection: Connection, row: ObjectRow, why: str) -> None:
+        columns = tables.objects.c
+        where = [columns[name] == value for name, value in row.key._asdict().items()]
+        # Copied inside the database: a value of a wrong type could not pass through the driver's types.
+        source = select(
+            literal(clock.rfc3339()), *(columns[name] for name in (*Key._fields, "revision", "data")), literal(why)
+        ).where(*where)
+        names = ["found", *Key._fields, "revision", "data", "why"]
+        connection.execute(insert(tables.quarantine).from_select(names, source))
+        connection.execute(delete(tables.objects).where(*where))
+
+    def _load_log(self, connection: Connection, state: LoadedState) -> None:
+        columns = tables.changes.c
+        size = func.coalesce(func.length(columns.previous), 0)
+        for revision, length, created in connection.execute(
+            select(columns.revision, size, columns.created).order_by(columns.revision)
+        ):
+            state.inherited.append((int(revision), Kept(None, int(length), float(created))))
+            state.revision = max(state.revision, int(revision))
 
     # -- writing
 
     def commit(self, changes: Sequence[Change], reserved: int) -> None:
-        """One transaction: the final state of every key, a log entry for every change, the reserved revision."""
+        """One transaction: the final state of every key, a log entry for every change, the reserved revision.
+
+        Raises StoreUnavailable; then nothing of it is in the database.
+        """
+        assert self._codec is not None
+        codec = self._codec
         final = {change.record.key: change for change in changes}
-        puts = [self._row(c.record) for c in final.values() if c.type is not ChangeType.DELETED]
-        drops = [_bound(c.record.key) for c in final.values() if c.type is ChangeType.DELETED]
-        with self._engine.begin() as connection:
-            if puts:
-                connection.execute(self._upsert, puts)
-            if drops:
-                connection.execute(_delete_object(), drops)
-            if changes:
-                connection.execute(insert(tables.changes), [self._log_row(c) for c in changes])
-            connection.execute(self._set, {"key": _RESERVED, "value": str(reserved)})
+        now = int(clock.seconds())
+        puts = [codec.object_row(c.record) for c in final.values() if c.type is not ChangeType.DELETED]
+        drops = [tuple(key) for key, change in final.items() if change.type is ChangeType.DELETED]
+        log_rows = [codec.change_row(change, now) for change in changes]
+        try:
+            with self._engine.begin() as connection:
+                self._put.run(connection, puts)
+                self._drop.run(connection, drops)
+                self._append.run(connection, log_rows)
+                if reserved:
+                    self._set.run(connection, [(_RESERVED, str(reserved))])
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database can't be written: {getattr(error, 'orig', error)}") from error
 
     def trim(self, floor: int) -> None:
-        """Forget changes up to and including `floor`."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(tables.changes).where(tables.changes.c.revision <= floor))
-            connection.execute(self._set, {"key": _FLOOR, "value": str(floor)})
-            connection.exec_driver_sql("PRAGMA incremental_vacuum(200)")
+        """Forget changes up to and including `floor`. Raises StoreUnavailable."""
+        try:
+            with self._engine.begin() as connection:
+                self._forget_log(connection, floor)
+                give_back_pages(connection, _PAGES_A_TRIM)
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"old history can't be dropped: {getattr(error, 'orig', error)}") from error
 
-    def close(self, revision: int) -> None:
-        """Give back the unused part of the reserved block."""
-        with self._engine.begin() as connection:
-            connection.execute(self._set, {"key": _RESERVED, "value": str(revision)})
+    def _forget_log(self, connection: Connection, floor: int) -> None:
+        connection.execute(delete(tables.changes).where(tables.changes.c.revision <= floor))
+        self._set.run(connection, [(FLOOR, str(floor))])
+
+    def give_back(self, revision: int) -> None:
+        """Return the unused part of the reserved block, at a clean stop. Raises StoreUnavailable."""
+        try:
+            with self._engine.begin() as connection:
+                if read_settings(connection).get(_RESERVED) != str(revision):
+                    self._set.run(connection, [(_RESERVED, str(revision))])
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database can't be written: {getattr(error, 'orig', error)}") from error
+
+    def close(self) -> None:
         self._engine.dispose()
 
-    def _row(self, record: Record) -> dict[str, Any]:
-        data = self._cipher.seal(record.key, record.data)
-        return {
-            **record.key._asdict(),
-            "revision": record.revision,
-            "rv_start": record.rv_start,
-            "data": data,
-            "checksum": zlib.crc32(data),
-        }
 
-    def _log_row(self, change: Change) -> dict[str, Any]:
-        previous = change.previous
-        return {
-            "revision": change.revision,
-            **change.record.key._asdict(),
-            "type": change.type.value,
-            "previous_revision": previous.revision if previous else None,
-            "previous_rv_start": previous.rv_start if previous else None,
-            "previous": self._cipher.seal(previous.key, previous.data) if previous else None,
-        }
-
-
-def _delete_object() -> Any:
-    columns = tables.objects.c
-    # A bound parameter may not have a column's own name in a DELETE, so these have a prefix.
-    return delete(tables.objects).where(*(columns[name] == bindparam(f"key_{name}") for name in Key._fields))
-
-
-def _bound(key: Key) -> dict[str, str]:
-    return {f"key_{name}": value for name, value in key._asdict().items()}
-
-
-def _change_of(row: Row[Any], key: Key, previous: Record | None, after: dict[Key, Record]) -> Change | None:
-    kind = ChangeType(row.type)
-    if kind is ChangeType.DELETED:
-        return Change(row.revision, kind, tombstone(previous, row.revision), previous) if previous else None
-    record = after.get(key)
-    if record is None or record.revision != row.revision:
-        return None
-    return Change(row.revision, kind, record, previous)
+def read_settings(connection: Connection) -> Mapping[str, str]:
+    return {str(key): str(value) for key, value in connection.execute(select(tables.settings))}

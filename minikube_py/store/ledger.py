@@ -16,6 +16,9 @@ from minikube_py.store.protocol import (
     RevisionConflict,
 )
 
+FIRST_REVISION = 1
+"""Where an empty store stands: clients read "0" as "any revision", so no list may answer it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Write:

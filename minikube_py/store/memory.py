@@ -2,19 +2,27 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from minikube_py.store.ledger import Ledger, Stage, Write
-from minikube_py.store.protocol import Change, Draft, Key, Page, Record, RevisionTrimmed
-from minikube_py.store.retention import History, Retention
+from minikube_py.store.ledger import FIRST_REVISION, Ledger, Stage, Write
+from minikube_py.store.protocol import Change, Draft, Key, Page, Record, RevisionTrimmed, StoreUnavailable
+from minikube_py.store.retention import DEFAULT_RETENTION, History, Retention
+from minikube_py.store.soft import SoftPredicate, is_soft_change, nothing_is_soft
 from minikube_py.store.watch_hub import WatchHub
 
 
 class MemoryStore:
     """Implements store.protocol.Store. A write is done, published and answered in one step of the loop."""
 
-    def __init__(self, retention: Retention | None = None) -> None:
-        self._ledger = Ledger()
-        self._history = History(retention or Retention())
+    def __init__(self, retention: Retention = DEFAULT_RETENTION, is_soft: SoftPredicate = nothing_is_soft) -> None:
+        self._ledger = Ledger(FIRST_REVISION)
+        self._history = History(retention)
         self._hub = WatchHub()
+        self._is_soft = is_soft
+        self._is_closed = False
+
+    async def close(self) -> None:
+        """End every watch; later writes are refused."""
+        self._is_closed = True
+        self._hub.close()
 
     @property
     def revision(self) -> int:
@@ -27,9 +35,11 @@ class MemoryStore:
         return self._ledger.list(resource, namespace)
 
     def _write(self, write: Write) -> Change:
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
         change = Stage(self._ledger, self._ledger.revision).add(write)
         self._ledger.apply((change,))
-        self._history.extend((change,))
+        self._history.add((change,), is_soft=is_soft_change(self._is_soft, write, change))
         if self._history.is_over:
             self._history.trim_slice()
         self._hub.publish((change,))
@@ -46,10 +56,12 @@ class MemoryStore:
 
     def watch(self, resource: str, namespace: str = "", after: int | None = None) -> AsyncIterator[Sequence[Change]]:
         if after is None:
-            return self._hub.subscribe(resource, namespace, ())
+            return self._hub.subscribe(resource, namespace, self.revision)
         if after < self._history.floor:
             raise RevisionTrimmed(self._history.floor)
-        return self._hub.subscribe(resource, namespace, self._history.after(after))
+        subscription = self._hub.subscribe(resource, namespace, after)
+        subscription.prime(self._history.after(after), None)
+        return subscription
 
     async def trim(self) -> int:
-        return len(self._history.trim_slice())
+        return self._history.trim_slice()

@@ -112,6 +112,10 @@ class WatcherTooSlow(StoreError):
     """The watcher's buffer overflowed; it must list again."""
 
 
+class StoreUnavailable(StoreError):
+    """The write could not be made durable (disk full, store closed); nothing of it was published. Worth a retry."""
+
+
 IndexFunction = Callable[[Key, bytes], tuple[str, Mapping[str, str], Mapping[str, str]]]
 """(key, JSON text) -> (uid, labels, fields): how a store rebuilds the index when it loads from disk."""
 

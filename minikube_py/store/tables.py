@@ -19,7 +19,8 @@ objects = Table(
     Column("checksum", Integer, nullable=False),
 )
 
-# A change keeps the state before it: the state after it is the next change's `previous`, or the current object.
+# A change keeps the state before it: the state after it is the next change's `previous`, or the current object. So
+# every change in the log has both, however much before it was trimmed, and a create costs nothing twice.
 changes = Table(
     "changes",
     METADATA,
@@ -28,9 +29,11 @@ changes = Table(
     Column("namespace", String, nullable=False),
     Column("name", String, nullable=False),
     Column("type", String, nullable=False),
+    Column("created", Integer, nullable=False),
     Column("previous_revision", Integer),
     Column("previous_rv_start", Integer),
     Column("previous", LargeBinary),
+    Column("checksum", Integer, nullable=False),
 )
 
 settings = Table(
@@ -44,6 +47,7 @@ quarantine = Table(
     "quarantine",
     METADATA,
     Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("found", String, nullable=False),
     Column("resource", String, nullable=False),
     Column("namespace", String, nullable=False),
     Column("name", String, nullable=False),

@@ -1,24 +1,35 @@
 """Hands every committed change to the watchers of its resource, each behind a bounded buffer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from minikube_py.store.protocol import Change, WatcherTooSlow
 
-BUFFER_CHANGES = 20_000
+BUFFER_CHANGES = 10_000
+
+OlderChanges = Callable[[], Awaitable[Sequence[Change]]]
+"""Reads what is between a watcher's revision and the changes in memory; raises WatcherTooSlow when it is gone."""
 
 
 class Subscription(AsyncIterator[Sequence[Change]]):
     """One watcher's stream of change batches. It listens from the moment it is made until aclose()."""
 
-    def __init__(self, hub: "WatchHub", resource: str, namespace: str, backlog: Iterable[Change]) -> None:
+    def __init__(self, hub: "WatchHub", resource: str, namespace: str, after: int) -> None:
         self._hub = hub
         self.resource = resource
         self.namespace = namespace
-        self._buffer: list[Change] = [c for c in backlog if self._is_mine(c)]
+        self._after = after
+        self._older: OlderChanges | None = None
+        self._backlog: list[Change] = []
+        self._buffer: list[Change] = []
         self._waiter: asyncio.Future[None] | None = None
         self._is_closed = False
         self._is_overrun = False
+
+    def prime(self, backlog: Sequence[Change], older: OlderChanges | None) -> None:
+        """Give it what happened after its revision and before it was made: in memory, and on disk."""
+        self._backlog = [c for c in backlog if self._is_mine(c)]
+        self._older = older
 
     def _is_mine(self, change: Change) -> bool:
         key = change.record.key
@@ -26,8 +37,8 @@ class Subscription(AsyncIterator[Sequence[Change]]):
 
     def offer(self, changes: Sequence[Change]) -> None:
         """Called by the hub with changes of this resource."""
-        if self.namespace:
-            changes = [c for c in changes if c.record.key.namespace == self.namespace]
+        if self.namespace or changes[0].revision <= self._after:
+            changes = [c for c in changes if self._is_mine(c) and c.revision > self._after]
             if not changes:
                 return
         if len(self._buffer) + len(changes) > self._hub.buffer_changes:
@@ -43,6 +54,14 @@ class Subscription(AsyncIterator[Sequence[Change]]):
             self._waiter.set_result(None)
 
     async def __anext__(self) -> Sequence[Change]:
+        if self._older is not None:
+            older = await self._older()
+            self._older = None
+            if older:
+                return older
+        if self._backlog:
+            backlog, self._backlog = self._backlog, []
+            return backlog
         while not self._buffer:
             if self._is_overrun:
                 raise WatcherTooSlow(f"a watcher of {self.resource} fell {self._hub.buffer_changes} changes behind")
@@ -58,8 +77,14 @@ class Subscription(AsyncIterator[Sequence[Change]]):
 
     async def aclose(self) -> None:
         """Stop listening; an iteration under way ends."""
-        self._is_closed = True
+        self.end()
+        self._backlog.clear()
         self._buffer.clear()
+
+    def end(self) -> None:
+        """No more changes will come: the iteration ends after those already here."""
+        self._is_closed = True
+        self._older = None
         self._hub.remove(self)
         self._wake()
 
@@ -71,9 +96,9 @@ class WatchHub:
         self.buffer_changes = buffer_changes
         self._subscriptions: dict[str, dict[Subscription, None]] = {}
 
-    def subscribe(self, resource: str, namespace: str, backlog: Iterable[Change]) -> Subscription:
-        """backlog is what happened after the watcher's revision and was published before this call."""
-        subscription = Subscription(self, resource, namespace, backlog)
+    def subscribe(self, resource: str, namespace: str, after: int) -> Subscription:
+        """A subscription to changes with a revision above `after` that are published from now on."""
+        subscription = Subscription(self, resource, namespace, after)
         self._subscriptions.setdefault(resource, {})[subscription] = None
         return subscription
 
@@ -93,3 +118,9 @@ class WatchHub:
         for resource, batch in by_resource.items():
             for subscription in list(self._subscriptions.get(resource, ())):
                 subscription.offer(batch)
+
+    def close(self) -> None:
+        """End every watch."""
+        for watchers in list(self._subscriptions.values()):
+            for subscription in list(watchers):
+                subscription.end()

@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from minikube_py.store.catalog import StoreSettings, open_store
-from minikube_py.store.migrations import ensure_schema, migrate, migrations_dir
+from minikube_py.store.migrations import migrate, migrations_dir
 from minikube_py.store.protocol import (
     Change,
     ChangeType,
@@ -31,6 +31,7 @@ from minikube_py.store.protocol import (
 )
 from minikube_py.store.retention import Retention
 from minikube_py.store.soft import leases_are_soft
+from minikube_py.store.sqlite_file import open_database, open_engine
 from minikube_py.store.tables import SCHEMA_VERSION
 
 PODS = "/pods"
@@ -337,9 +338,11 @@ async def test_a_newer_database_is_refused_before_anything_is_touched(tmp_path: 
 
 def test_the_migrations_end_in_the_schema_that_a_new_file_gets(tmp_path: Path) -> None:
     fresh, migrated = tmp_path / "fresh.db", tmp_path / "migrated.db"
-    ensure_schema(fresh)
-    sqlite3.connect(migrated).close()
-    migrate(migrated)
+    open_database(fresh).dispose()
+    engine = open_engine(migrated)
+    with engine.begin() as connection:
+        migrate(connection)
+    engine.dispose()
 
     def columns(path: Path) -> dict[str, list[tuple[object, ...]]]:
         connection = sqlite3.connect(path)
