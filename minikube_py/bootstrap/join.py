@@ -103,9 +103,7 @@ def split_bootstrap_token(text: str) -> tuple[str, str] | None:
     return (match[1], match[2]) if match else None
 
 
-def token_secret(
-    token_id: str, secret: str, *, ttl: timedelta | None = DEFAULT_TTL, description: str = "", single_use: bool = False
-) -> Object:
+def token_secret(token_id: str, secret: str, *, ttl: timedelta | None = DEFAULT_TTL, description: str = "") -> Object:
     """The Secret that makes `<id>.<secret>` a valid token. Without ttl it does not expire."""
     data = {
         "token-id": token_id,
@@ -119,8 +117,6 @@ def token_secret(
     if description:
         data["description"] = description
     metadata: Object = {"name": SECRET_PREFIX + token_id, "namespace": NAMESPACE}
-    if single_use:
-        metadata["annotations"] = {"mkube.io/single-use": "true"}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -322,40 +322,8 @@ NAMESPACE_ROLE_BINDINGS: dict[tuple[str, str], DefaultBinding] = {
     ),
 }
 
-# Controllers whose account isn't called after their name with "-controller" behind it.
-_ACCOUNT_NAMES = {
-    "attachdetach": "attachdetach-controller",
-    "clusterrole-aggregation": "clusterrole-aggregation-controller",
-    "csr-approving": "certificate-controller",
-    "csr-cleaner": "certificate-controller",
-    "csr-signing": "certificate-controller",
-    "daemonset": "daemon-set-controller",
-    "endpoints": "endpoint-controller",
-    "endpointslice-mirroring": "endpointslicemirroring-controller",
-    "garbage-collector": "generic-garbage-collector",
-    "generic-garbage-collector": "generic-garbage-collector",
-    "horizontal-pod-autoscaler": "horizontal-pod-autoscaler",
-    "horizontalpodautoscaling": "horizontal-pod-autoscaler",
-    "node-lifecycle": "node-controller",
-    "node-ipam": "node-controller",
-    "persistent-volume-binder": "persistent-volume-binder",
-    "persistentvolume-binder": "persistent-volume-binder",
-    "persistentvolume-protection": "pv-protection-controller",
-    "persistentvolumeclaim-protection": "pvc-protection-controller",
-    "pod-garbage-collector": "pod-garbage-collector",
-    "podgc": "pod-garbage-collector",
-    "replicationcontroller": "replication-controller",
-    "replication": "replication-controller",
-    "root-ca-certificate-publisher": "root-ca-cert-publisher",
-    "root-ca-cert-publisher": "root-ca-cert-publisher",
-    "serviceaccount": "service-account-controller",
-    "taint-eviction": "node-controller",
-    "token-cleaner": "token-cleaner",
-    "ttl-after-finished": "ttl-after-finished-controller",
-}
 
-
-def controller_account(name: str) -> str:
-    """The service account in kube-system that the controller called `name` acts as."""
-    name = name.removesuffix("-controller")
-    return _ACCOUNT_NAMES.get(name, f"{name}-controller")
+def controller_identity(account: str) -> tuple[str, tuple[str, ...]]:
+    """(user name, groups) of a service account in kube-system, for in-process controllers."""
+    groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+    return f"system:serviceaccount:kube-system:{account}", groups

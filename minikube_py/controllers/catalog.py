@@ -3,6 +3,9 @@
 from collections.abc import Callable
 
 from minikube_py.controllers.context import ControllerContext
+from minikube_py.controllers.csr_approving import CertificateApprover
+from minikube_py.controllers.csr_cleaner import CertificateRequestCleaner
+from minikube_py.controllers.csr_signing import CertificateSigning
 from minikube_py.controllers.deployment import DeploymentController
 from minikube_py.controllers.endpoints import EndpointsController
 from minikube_py.controllers.endpointslice import EndpointSliceController
@@ -16,6 +19,7 @@ from minikube_py.controllers.replicationcontroller import ReplicationControllerC
 from minikube_py.controllers.rootcacert import RootCaPublisher
 from minikube_py.controllers.serviceaccount import ServiceAccountController
 from minikube_py.controllers.tainteviction import TaintEvictionController
+from minikube_py.controllers.token_cleaner import TokenCleaner
 from minikube_py.reconciling.controller import Controller
 
 CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
@@ -25,6 +29,10 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "nodelifecycle": NodeLifecycleController,
     "tainteviction": TaintEvictionController,
     "podgc": PodGarbageCollector,
+    "csr-approving": CertificateApprover,
+    "csr-signing": CertificateSigning,
+    "csr-cleaner": CertificateRequestCleaner,
+    "token-cleaner": TokenCleaner,
     "namespace": NamespaceController,
     "garbagecollector": GarbageCollector,
     "deployment": DeploymentController,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from minikube_py.apiserver.admission.certificate_approval import CertificateApproval
+from minikube_py.apiserver.admission.certificate_requestor import CertificateRequestor
 from minikube_py.apiserver.admission.certificate_signing import CertificateSigning
 from minikube_py.apiserver.admission.certificate_subject_restriction import CertificateSubjectRestriction
 from minikube_py.apiserver.admission.cluster_trust_bundle_attest import ClusterTrustBundleAttest
@@ -58,6 +59,7 @@ PLUGINS: tuple[Entry, ...] = (
     Entry("OwnerReferencesPermissionEnforcement", None, is_default=False),
     Entry("PersistentVolumeClaimResize", PersistentVolumeClaimResize),
     Entry("RuntimeClass", RuntimeClass),
+    Entry("CertificateRequestor", CertificateRequestor),
     Entry("CertificateApproval", CertificateApproval),
     Entry("CertificateSigning", CertificateSigning),
     Entry("ClusterTrustBundleAttest", ClusterTrustBundleAttest),

@@ -4,8 +4,8 @@ Source: the admission controllers reference page (CertificateSubjectRestriction)
 """
 
 from minikube_py.apiserver.admission.context import Plugin, is_about, refuse, spec_of
-from minikube_py.apiserver.admission.csr_subject import subject_of_request
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
+from minikube_py.resources.certificates.request_facts import read_request
 
 SIGNER = "kubernetes.io/kube-apiserver-client"
 GROUP = "system:masters"
@@ -21,7 +21,7 @@ class CertificateSubjectRestriction(Plugin):
         if spec.get("signerName") != SIGNER:
             return
         try:
-            subject = subject_of_request(spec.get("request") or "")
+            subject = read_request(spec.get("request") or "")
         except ValueError as error:
             raise refuse(request, f"failed to parse CSR: {error}") from error
         if GROUP in subject.organizations:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from minikube_py.apiserver.admission.context import NODES, PODS, Plugin, is_about, object_name, refuse, spec_of
-from minikube_py.apiserver.admission.csr_subject import subject_of_request
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.authz.node import LEASE_NAMESPACE, node_name_of
 from minikube_py.objects.errors import NotFound, Object
+from minikube_py.resources.certificates.request_facts import read_request
 from minikube_py.resources.core.pod_facts import MIRROR_ANNOTATION, config_map_names, is_mirror, secret_names
 
 # Labels under kubernetes.io and k8s.io that a kubelet may set on itself, and prefixes of those.
@@ -194,7 +194,7 @@ class NodeRestriction(Plugin):
         if spec.get("signerName") not in _NODE_SIGNERS:
             return
         try:
-            subject = subject_of_request(spec.get("request") or "")
+            subject = read_request(spec.get("request") or "")
         except ValueError as error:
             raise refuse(request, f"unable to parse csr: {error}") from error
         if subject.common_name != f"system:node:{node}":

@@ -7,7 +7,7 @@ from minikube_py.apiserver.authz.node import CLAIMS, VOLUMES
 from minikube_py.apiserver.authz.protocol import Verdict
 from minikube_py.apiserver.authz.rbac import RbacAuthorizer
 from minikube_py.apiserver.request_info import UserInfo
-from minikube_py.bootstrap.rbac_controller_roles import CONTROLLER_ROLES, controller_account
+from minikube_py.bootstrap.rbac_controller_roles import CONTROLLER_ROLES, controller_identity
 from minikube_py.objects.errors import Forbidden, InternalError
 from tests.support.identity import binding, default_authorization, request, user
 from tests.support.object_reader import DictReader
@@ -153,20 +153,11 @@ def test_every_controller_account_has_its_role(authorization: Authorization, rol
     assert problems == []
 
 
-@pytest.mark.parametrize(
-    ("controller", "account"),
-    [
-        ("deployment", "deployment-controller"),
-        ("garbage-collector", "generic-garbage-collector"),
-        ("csr-signing", "certificate-controller"),
-        ("endpointslice", "endpointslice-controller"),
-        ("replicaset-controller", "replicaset-controller"),
-        ("node-lifecycle", "node-controller"),
-    ],
-)
-def test_controller_accounts(controller: str, account: str) -> None:
-    assert controller_account(controller) == account
-    assert account in CONTROLLER_ROLES
+def test_controllers_act_as_accounts_of_kube_system(authorization: Authorization) -> None:
+    name, groups = controller_identity("certificate-controller")
+    who = UserInfo(name, groups=groups)
+    info = request("update", "certificatesigningrequests.certificates.k8s.io/status", "", "x")
+    assert authorization.union.authorize(who, info).verdict is Verdict.ALLOW
 
 
 def test_admin_edit_and_view_contain_each_other(authorization: Authorization) -> None:

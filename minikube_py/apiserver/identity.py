@@ -1,0 +1,63 @@
+"""Builds everything that decides who a caller is and what it may do, in the order in which the parts need each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minikube_py.apiserver.admission.catalog import build_admission
+from minikube_py.apiserver.admission.context import AdmissionContext
+from minikube_py.apiserver.admission.protocol import AdmissionPlugin, ObjectReader
+from minikube_py.apiserver.authn.catalog import AuthenticationOptions, UnionAuthenticator, build_authenticator
+from minikube_py.apiserver.authn.service_accounts import TokenTrust
+from minikube_py.apiserver.authn.token_issuer import TokenIssuer
+from minikube_py.apiserver.authn.token_keys import TokenKeys
+from minikube_py.apiserver.authz.catalog import Authorization, build_authorization
+from minikube_py.apiserver.authz.feed import AuthorizationFeed
+from minikube_py.apiserver.authz.reviews import Reviews
+from minikube_py.store.protocol import Store
+
+
+@dataclass(frozen=True)
+class IdentityOptions:
+    """service_account_keys are PEM private keys, the first of which signs; issuer is whom tokens come from."""
+
+    service_account_keys: Sequence[bytes]
+    client_ca_pem: bytes = b""
+    token_file: Path | None = None
+    issuer: str = "https://kubernetes.default.svc.cluster.local"
+    audiences: Sequence[str] = ()
+    enable_admission: Sequence[str] = ()
+    disable_admission: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The parts of one server. Set admission_context.client once the server can give a client of its own."""
+
+    authenticator: UnionAuthenticator
+    authorization: Authorization
+    admission: tuple[AdmissionPlugin, ...]
+    admission_context: AdmissionContext
+    tokens: TokenIssuer
+    reviews: Reviews
+
+    def feed(self, store: Store) -> AuthorizationFeed:
+        """What keeps the authorizers in step: `load()` before the first request, `run()` beside the server."""
+        return AuthorizationFeed(store, self.authorization)
+
+
+def build_identity(reader: ObjectReader, options: IdentityOptions) -> Identity:
+    """Raises OSError or ValueError for a token file, a key or a plugin name that can't be used."""
+    audiences = tuple(options.audiences) or (options.issuer,)
+    trust = TokenTrust(TokenKeys(options.service_account_keys), (options.issuer,), audiences)
+    authenticator = build_authenticator(AuthenticationOptions(reader, trust, options.client_ca_pem, options.token_file))
+    authorization = build_authorization(reader)
+    context = AdmissionContext(reader, authorization.union, authorization.rbac)
+    return Identity(
+        authenticator,
+        authorization,
+        build_admission(context, enable=options.enable_admission, disable=options.disable_admission),
+        context,
+        TokenIssuer(trust, reader),
+        Reviews(authorization.union, authenticator.authenticate_token),
+    )
