@@ -1,0 +1,224 @@
+"""Deployments through the real server, controllers and scheduler: rollout, rollback, scale, recreate, deletion."""
+
+from typing import Any
+
+from minikube_py.objects.conditions import get_condition
+from minikube_py.objects.errors import Object
+from minikube_py.objects.meta import annotations, deep_copy
+from minikube_py.resources.kind import GVR
+from tests.support.control_plane import ControlPlane, control_plane
+from tests.support.node_stub import NEVER_READY
+from tests.support.virtual_time import virtual_time
+
+DEPLOYMENTS = GVR("apps", "v1", "deployments")
+REPLICA_SETS = GVR("apps", "v1", "replicasets")
+REVISION = "deployment.kubernetes.io/revision"
+
+
+def deployment(replicas: int = 3, image: str = "web:1", **spec: Any) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": replicas,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}},
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "c", "image": image}]},
+            },
+            **spec,
+        },
+    }
+
+
+async def is_rolled_out(plane: ControlPlane) -> bool:
+    found = await plane.get(DEPLOYMENTS, "web")
+    status, wanted = found.get("status") or {}, found["spec"]["replicas"]
+    return bool(
+        status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted
+        and status.get("availableReplicas", 0) == wanted
+    )
+
+
+async def set_image(plane: ControlPlane, image: str, **annotations_: str) -> None:
+    found = deep_copy(await plane.get(DEPLOYMENTS, "web"))
+    found["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    if annotations_:
+        found["spec"]["template"]["metadata"]["annotations"] = annotations_
+    await plane.client.update(DEPLOYMENTS, found)
+
+
+def images(pods: list[Object]) -> set[str]:
+    return {pod["spec"]["containers"][0]["image"] for pod in pods}
+
+
+@virtual_time
+async def test_a_deployment_becomes_available() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(3))
+        await plane.until(lambda: is_rolled_out(plane))
+        pods = await plane.pods("app=web")
+        assert len(pods) == 3
+        assert {pod["spec"]["nodeName"] for pod in pods} == {"node-0", "node-1", "node-2"}
+        found = await plane.get(DEPLOYMENTS, "web")
+        assert annotations(found)[REVISION] == "1"
+        conditions = found["status"]["conditions"]
+        available, progressing = get_condition(conditions, "Available"), get_condition(conditions, "Progressing")
+        assert available is not None
+        assert (available["status"], available["reason"]) == ("True", "MinimumReplicasAvailable")
+        assert progressing is not None
+        (rs,) = await plane.items(REPLICA_SETS)
+        assert progressing["reason"] == "NewReplicaSetAvailable"
+        assert progressing["message"] == f'ReplicaSet "{rs["metadata"]["name"]}" has successfully progressed.'
+        digest = rs["metadata"]["labels"]["pod-template-hash"]
+        assert rs["metadata"]["name"] == f"web-{digest}"
+        assert all(pod["metadata"]["labels"]["pod-template-hash"] == digest for pod in pods)
+        assert await plane.events("ScalingReplicaSet") == [f"Scaled up replica set web-{digest} from 0 to 3"]
+        created = await plane.events("SuccessfulCreate")
+        assert sorted(created) == sorted(f"Created pod: {pod['metadata']['name']}" for pod in pods)
+        scheduled = await plane.events("Scheduled")
+        assert sorted(scheduled) == sorted(
+            f"Successfully assigned default/{p['metadata']['name']} to {p['spec']['nodeName']}" for p in pods
+        )
+
+
+@virtual_time
+async def test_a_rollout_never_goes_below_what_must_be_available() -> None:
+    async with control_plane() as plane:
+        spec = {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}
+        await plane.create(DEPLOYMENTS, deployment(4, **spec))
+        await plane.until(lambda: is_rolled_out(plane))
+        await set_image(plane, "web:2")
+        seen: list[tuple[int, int]] = []
+
+        async def rolled_out() -> bool:
+            pods = [pod for pod in await plane.pods("app=web") if not pod["metadata"].get("deletionTimestamp")]
+            ready = [
+                p for p in pods if (get_condition(p["status"].get("conditions"), "Ready") or {}).get("status") == "True"
+            ]
+            seen.append((len(pods), len(ready)))
+            return await is_rolled_out(plane)
+
+        await plane.until(rolled_out)
+        assert max(total for total, _ in seen) == 5
+        assert min(ready for _, ready in seen) >= 4
+        assert images(await plane.pods("app=web")) == {"web:2"}
+        sizes = sorted(rs["spec"]["replicas"] for rs in await plane.items(REPLICA_SETS))
+        assert sizes == [0, 4]
+
+
+@virtual_time
+async def test_rollback_uses_the_old_replica_set_under_a_new_revision() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(2))
+        await plane.until(lambda: is_rolled_out(plane))
+        (first,) = await plane.items(REPLICA_SETS)
+        await set_image(plane, "web:2")
+        await plane.until(lambda: is_rolled_out(plane))
+        await set_image(plane, "web:1")
+        await plane.until(lambda: is_rolled_out(plane))
+        sets = {rs["metadata"]["name"]: rs for rs in await plane.items(REPLICA_SETS)}
+        again = sets[first["metadata"]["name"]]
+        assert again["spec"]["replicas"] == 2
+        assert annotations(again)[REVISION] == "3"
+        assert annotations(again)["deployment.kubernetes.io/revision-history"] == "1"
+        assert annotations(await plane.get(DEPLOYMENTS, "web"))[REVISION] == "3"
+
+
+@virtual_time
+async def test_scaling_up_and_down() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(2))
+        await plane.until(lambda: is_rolled_out(plane))
+        for size in (7, 1, 0):
+            found = deep_copy(await plane.get(DEPLOYMENTS, "web"))
+            found["spec"]["replicas"] = size
+            await plane.client.update(DEPLOYMENTS, found)
+            await plane.until(lambda: is_rolled_out(plane))
+            assert len(await plane.pods("app=web")) == size
+
+
+@virtual_time
+async def test_recreate_stops_all_old_pods_first() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(3, strategy={"type": "Recreate"}))
+        await plane.until(lambda: is_rolled_out(plane))
+        await set_image(plane, "web:2")
+        mixed = []
+
+        async def rolled_out() -> bool:
+            mixed.append(len(images(await plane.pods("app=web"))))
+            return await is_rolled_out(plane)
+
+        await plane.until(rolled_out)
+        assert max(mixed) == 1
+
+
+@virtual_time
+async def test_a_stuck_rollout_exceeds_its_deadline_and_keeps_the_old_pods() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(4, progressDeadlineSeconds=60))
+        await plane.until(lambda: is_rolled_out(plane))
+        await set_image(plane, "web:bad", **{NEVER_READY: "true"})
+
+        async def timed_out() -> bool:
+            found = await plane.get(DEPLOYMENTS, "web")
+            condition = get_condition(found["status"]["conditions"], "Progressing")
+            return condition is not None and condition["reason"] == "ProgressDeadlineExceeded"
+
+        await plane.until(timed_out, seconds=90)
+        found = await plane.get(DEPLOYMENTS, "web")
+        assert found["status"]["availableReplicas"] == 3
+        condition = get_condition(found["status"]["conditions"], "Progressing")
+        assert condition is not None
+        assert condition["message"].endswith("has timed out progressing.")
+
+
+@virtual_time
+async def test_a_paused_deployment_waits_and_then_rolls_out() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(2, paused=True))
+
+        async def is_paused() -> bool:
+            found = await plane.get(DEPLOYMENTS, "web")
+            condition = get_condition((found.get("status") or {}).get("conditions"), "Progressing")
+            return condition is not None and condition["reason"] == "DeploymentPaused"
+
+        await plane.until(is_paused)
+        assert await plane.pods("app=web") == []
+        found = deep_copy(await plane.get(DEPLOYMENTS, "web"))
+        del found["spec"]["paused"]
+        await plane.client.update(DEPLOYMENTS, found)
+        await plane.until(lambda: is_rolled_out(plane))
+
+
+@virtual_time
+async def test_history_is_cut_at_its_limit() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(1, revisionHistoryLimit=1))
+        await plane.until(lambda: is_rolled_out(plane))
+        for version in (2, 3, 4):
+            await set_image(plane, f"web:{version}")
+            await plane.until(lambda: is_rolled_out(plane))
+
+        async def is_cut() -> bool:
+            return len(await plane.items(REPLICA_SETS)) == 2
+
+        await plane.until(is_cut)
+
+
+@virtual_time
+async def test_deleting_a_deployment_takes_its_replica_sets_and_pods_along() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(3))
+        await plane.until(lambda: is_rolled_out(plane))
+        await plane.client.delete(DEPLOYMENTS, "web", "default")
+
+        async def is_empty() -> bool:
+            return not await plane.pods() and not await plane.items(REPLICA_SETS)
+
+        await plane.until(is_empty)

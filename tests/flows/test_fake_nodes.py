@@ -1,0 +1,115 @@
+"""Simulated nodes under the real server, controllers and scheduler."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
+from minikube_py.objects.errors import Object
+from minikube_py.reconciling.informer import InformerSet
+from minikube_py.resources.kind import GVR
+from tests.support.control_plane import PODS, ControlPlane, control_plane
+from tests.support.virtual_time import virtual_time
+
+DEPLOYMENTS = GVR("apps", "v1", "deployments")
+NODES = GVR("", "v1", "nodes")
+
+
+@asynccontextmanager
+async def fake_nodes(plane: ControlPlane, count: int = 2) -> AsyncIterator[FakeNodes]:
+    informers = InformerSet(plane.client)
+
+    def client_for(name: str) -> Any:
+        return plane.cluster.client(f"system:node:{name}", ("system:nodes",))
+
+    nodes = FakeNodes(FakeNodesOptions(count, client_for, informers))
+    plane.nodes.lost.update(nodes.names)  # the stand-in nodes leave these alone
+    tasks = [asyncio.create_task(informers.run()), asyncio.create_task(nodes.run())]
+    try:
+        yield nodes
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def deployment(replicas: int = 3, annotations: dict[str, str] | None = None) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}, "annotations": annotations or {}},
+                "spec": {"containers": [{"name": "c", "image": "web:1"}]},
+            },
+        },
+    }
+
+
+async def available(plane: ControlPlane) -> int:
+    return int(((await plane.get(DEPLOYMENTS, "web")).get("status") or {}).get("availableReplicas", 0))
+
+
+@virtual_time
+async def test_deployment_becomes_ready_on_simulated_nodes() -> None:
+    async with control_plane(nodes=0) as plane, fake_nodes(plane):
+        await plane.create(DEPLOYMENTS, deployment())
+
+        async def is_available() -> bool:
+            return await available(plane) == 3
+
+        await plane.until(is_available, 20)
+        pods = await plane.pods("app=web")
+        assert {pod["spec"]["nodeName"] for pod in pods} == {"fake-0", "fake-1"}
+        assert len({pod["status"]["podIP"] for pod in pods}) == 3
+        await plane.client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 1}}, "default")
+
+        async def is_small() -> bool:
+            return len(await plane.pods("app=web")) == 1
+
+        await plane.until(is_small, 20)
+
+
+@virtual_time
+async def test_crashing_deployment_never_becomes_available() -> None:
+    script = {"fake.mkube.io/run-seconds": "1", "fake.mkube.io/exit-code": "1"}
+    async with control_plane(nodes=0) as plane, fake_nodes(plane):
+        await plane.create(DEPLOYMENTS, deployment(1, script))
+
+        async def is_in_back_off() -> bool:
+            states = [s for pod in await plane.pods() for s in pod["status"].get("containerStatuses", ())]
+            return any((s["state"].get("waiting") or {}).get("reason") == "CrashLoopBackOff" for s in states)
+
+        await plane.until(is_in_back_off, 30)
+        await asyncio.sleep(120)
+        pod = (await plane.pods())[0]
+        assert pod["status"]["containerStatuses"][0]["restartCount"] >= 4
+
+
+@virtual_time
+async def test_nodes_stay_ready_for_hours() -> None:
+    async with control_plane(nodes=0) as plane, fake_nodes(plane, 3):
+        await asyncio.sleep(2 * 3600)
+        nodes = await plane.items(NODES, "")
+        assert len(nodes) == 3
+        for node in nodes:
+            ready = [c["status"] for c in node["status"]["conditions"] if c["type"] == "Ready"]
+            assert ready == ["True"]
+            assert not node["spec"].get("taints")
+
+
+@virtual_time
+async def test_pods_by_the_hundred() -> None:
+    async with control_plane(nodes=0) as plane, fake_nodes(plane, 10):
+        await plane.create(DEPLOYMENTS, deployment(500))
+
+        async def is_available() -> bool:
+            return await available(plane) == 500
+
+        await plane.until(is_available, 120)
+        statuses = [pod["status"]["phase"] for pod in await plane.items(PODS)]
+        assert statuses == ["Running"] * 500

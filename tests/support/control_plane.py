@@ -1,0 +1,131 @@
+"""The real API server with all controllers, the scheduler and stand-in nodes, in the test's own loop."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from minikube_py.apiserver.local_client import LocalClient
+from minikube_py.apiserver.records import StoreReader
+from minikube_py.apiserver.server import ApiServerOptions
+from minikube_py.client.protocol import Selection
+from minikube_py.controllers.catalog import CONTROLLERS
+from minikube_py.controllers.context import ControllerContext, ControllerOptions
+from minikube_py.objects.errors import NotFound, Object
+from minikube_py.reconciling.cache import set_mutation_detection
+from minikube_py.reconciling.controller import run_controller
+from minikube_py.reconciling.informer import InformerSet
+from minikube_py.resources.catalog import built_in_kinds
+from minikube_py.resources.kind import GVR
+from minikube_py.resources.registry import KindRegistry
+from minikube_py.scheduler.scheduler import Scheduler
+from minikube_py.store.memory import MemoryStore
+from tests.support.cluster import Cluster, test_cluster
+from tests.support.node_stub import NodeStub
+
+PODS = GVR("", "v1", "pods")
+EVENTS = GVR("", "v1", "events")
+
+
+@dataclass
+class ControlPlane:
+    cluster: Cluster
+    client: LocalClient
+    informers: InformerSet
+    nodes: NodeStub
+
+    async def create(self, gvr: GVR, obj: Object, namespace: str = "default") -> Object:
+        return await self.client.create(gvr, obj, namespace)
+
+    async def get(self, gvr: GVR, name: str, namespace: str = "default") -> Object:
+        return await self.client.get(gvr, name, namespace)
+
+    async def exists(self, gvr: GVR, name: str, namespace: str = "default") -> bool:
+        try:
+            await self.client.get(gvr, name, namespace)
+        except NotFound:
+            return False
+        return True
+
+    async def items(self, gvr: GVR, namespace: str = "default", labels: str = "") -> list[Object]:
+        return (await self.client.list(gvr, Selection(namespace=namespace, label_selector=labels))).items
+
+    async def pods(self, labels: str = "", namespace: str = "default") -> list[Object]:
+        return await self.items(PODS, namespace, labels)
+
+    async def events(self, reason: str, namespace: str = "default") -> list[str]:
+        """The messages of the events with that reason."""
+        return [e["message"] for e in await self.items(EVENTS, namespace) if e["reason"] == reason]
+
+    async def until(self, holds: Callable[[], Any], seconds: float = 120.0) -> None:
+        """Wait (virtual time) until the awaitable condition holds."""
+        waited = 0.0
+        while not await holds():
+            assert waited < seconds, f"not so after {seconds} s"
+            await asyncio.sleep(0.25)
+            waited += 0.25
+
+
+def _with_generations(registry: KindRegistry) -> KindRegistry:
+    """Kinds whose own rules aren't there yet count generations all the same."""
+    for kind in registry.all():
+        if kind.group in ("apps", "batch", "policy") and not kind.rules.has_generation:
+            registry.remove(kind.gvr)
+            registry.add(replace(kind, rules=replace(kind.rules, has_generation=True)))
+        if (kind.group, kind.kind) == ("", "Pod"):
+            registry.remove(kind.gvr)
+            registry.add(replace(kind, rules=replace(kind.rules, validate_update=lambda new, old, errors: None)))
+    return registry
+
+
+class BindingShim:
+    """Binds through a plain update as long as the server has no pods/binding."""
+
+    def __init__(self, client: LocalClient) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def create(self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", **more: Any) -> Object:
+        if obj.get("kind") != "Binding":
+            return await self._client.create(gvr, obj, namespace, name=name, **more)
+        patch = {"spec": {"nodeName": obj["target"]["name"]}}
+        return await self._client.patch(gvr, name, patch, namespace)
+
+
+@asynccontextmanager
+async def control_plane(
+    *, nodes: int = 3, without: Collection[str] = (), options: ControllerOptions | None = None
+) -> AsyncIterator[ControlPlane]:
+    """Controllers run under the admin here: what each may do is tested with the policy."""
+    set_mutation_detection(True)
+    try:
+        registry = _with_generations(built_in_kinds())
+        async with test_cluster(ApiServerOptions(StoreReader(MemoryStore(), registry))) as cluster:
+            client = cluster.client()
+            informers = InformerSet(client)
+            context = ControllerContext(
+                client_for=cluster.client,
+                informers=informers,
+                options=options or ControllerOptions(root_ca_pem="-----CA-----"),
+                kinds=registry,
+            )
+            stub = NodeStub(client, informers)
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(informers.run()), group.create_task(stub.run())]
+                for name, make in CONTROLLERS.items():
+                    if name not in without:
+                        running.append(group.create_task(run_controller(make(context), workers=3), name=name))
+                running.append(group.create_task(Scheduler(BindingShim(client), informers).run()))
+                await asyncio.sleep(0.01)
+                for number in range(nodes):
+                    await stub.add_node(f"node-{number}")
+                yield ControlPlane(cluster, client, informers, stub)
+                for informer in informers.all():
+                    informer.cache.verify_unchanged()
+                for task in running:
+                    task.cancel()
+    finally:
+        set_mutation_detection(False)
