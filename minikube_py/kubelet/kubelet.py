@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.assembly import NodeParts, assemble
 from minikube_py.kubelet.kinds import NODES, PODS, SERVICES
 from minikube_py.kubelet.leases import LeaseTimer
+from minikube_py.kubelet.network.protocol import PodNetwork
 from minikube_py.kubelet.node_object import MOST_PODS
 from minikube_py.kubelet.node_status import NodeSettings, NodeStatus
 from minikube_py.kubelet.pod_admission import refusal
@@ -28,13 +29,20 @@ _RUNTIME_RETRY_SECONDS = 2.0
 BY_NODE = "node"
 
 
+def _addresses_in_use(states: Iterable[PodState]) -> dict[str, str]:
+    """Pod address to sandbox id, of all sandboxes that run."""
+    return {
+        ip: sandbox.id for state in states for sandbox in state.sandboxes if sandbox.is_running for ip in sandbox.ips
+    }
+
+
 @dataclass(frozen=True)
 class KubeletOptions:
     """What a node is made from.
 
     data_dir None: a simulated node, which writes nothing to disk. informers: shared with other parts of this process
-    (its client must be allowed to list Services, and nodes too); None for informers of the node's own identity.
-    pods: an informer over all pods with the index BY_NODE, for many nodes in one process; None to watch only its own.
+    (its client must be allowed to list Services and nodes); None for informers of the node's own identity.
+    network: started by the kubelet with the addresses that are in use; its owner closes it, and the runtime.
     """
 
     node_name: str
@@ -49,7 +57,7 @@ class KubeletOptions:
     most_pods: int = MOST_PODS
     is_pod_network_routed: bool = True
     informers: InformerSet | None = None
-    pods: Informer | None = None
+    network: PodNetwork | None = None
     leases: LeaseTimer | None = None
 
 
@@ -62,7 +70,8 @@ def node_of(pod: Object) -> tuple[str, ...]:
 class Kubelet:
     """One node. `run` until cancelled; pods run on when it ends. Also the node's NodeConnection."""
 
-    def __init__(self, options: KubeletOptions) -> None:
+    def __init__(self, options: KubeletOptions, pods: Informer | None = None) -> None:
+        """pods: an informer over all pods with the index BY_NODE, shared by many nodes; None to watch only its own."""
         self.options = options
         self._runtime = options.runtime
         self._workers: dict[str, PodWorker] = {}
@@ -72,7 +81,7 @@ class Kubelet:
         nodes = shared.informer(NODES) if options.informers else shared.informer(NODES, own_name)
         services = shared.informer(SERVICES)
         own_pods = Selection(field_selector=f"spec.nodeName={options.node_name}")
-        self._pods = options.pods or self._own_informers.informer(PODS, own_pods)
+        self._pods = pods or self._own_informers.informer(PODS, own_pods, indexers={BY_NODE: node_of})
         settings = NodeSettings(
             name=options.node_name,
             data_dir=options.data_dir,
@@ -109,6 +118,8 @@ class Kubelet:
                 await self._pods.wait_synced()
                 await self.status.registered.wait()
                 states = {state.pod.uid: state for state in await self._list_runtime()}
+                if self.options.network is not None:
+                    await self.options.network.start(_addresses_in_use(states.values()))
                 unsubscribe = self._subscribe(states)
                 await self._clean_up_orphans(states)
                 group.create_task(self._follow_runtime(), name=f"runtime events of {self.options.node_name}")
@@ -135,7 +146,7 @@ class Kubelet:
 
     def _subscribe(self, states: Mapping[str, PodState]) -> Any:
         """Take in the pods that are there, with what the runtime has of them, then follow the changes."""
-        mine = [pod for pod in self._pods.cache.list() if self._is_mine(pod)]
+        mine = self._pods.cache.by_index(BY_NODE, self.options.node_name)
         for pod in sorted(mine, key=lambda p: str(p["metadata"].get("creationTimestamp") or "")):
             self._add(pod, states.get(pod["metadata"]["uid"]))
         return self._pods.subscribe(self._told)

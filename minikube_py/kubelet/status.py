@@ -60,7 +60,11 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:
             continue
         if key == "conditions":
             before = {c["type"]: c for c in old.get(key) or ()}
-            patch[key] = [c for c in new[key] if before.get(c["type"]) != c]
+            patch[key] = [
+                {**dict.fromkeys(before.get(c["type"], c).keys() - c.keys()), **c}
+                for c in new[key]
+                if before.get(c["type"]) != c
+            ]
         elif key in ("podIPs", "hostIPs"):
             patch[key] = [*new[key], {"$patch": "replace"}]
         else:

@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 _STATUS = WriteOptions(subresource="status")
 _RETRY_SECONDS = 2.0
+_REPEAT_SECONDS = 10.0
 
 
 class StatusWriter:
@@ -23,6 +24,7 @@ class StatusWriter:
         self._written = written
         self._pod: Object | None = None
         self._wanted: Object | None = None
+        self._last_patch: Object = {}
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -81,6 +83,10 @@ class StatusWriter:
         patch = pod_status.changes(pod.get("status") or {}, wanted)
         if not patch:
             return None
+        if patch == self._last_patch:
+            # The API did not keep what was written, or somebody takes it back: do not race.
+            await asyncio.sleep(_REPEAT_SECONDS)
+        self._last_patch = patch
         meta = pod["metadata"]
         body = {"metadata": {"uid": meta["uid"]}, "status": patch}
         try:

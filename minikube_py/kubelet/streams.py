@@ -1,6 +1,7 @@
 """Answers the API server's questions about this node's pods: logs, exec, attach, port-forward, stats."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from minikube_py import clock
@@ -54,9 +55,7 @@ class NodeStreams:
 
     async def stats(self) -> dict[str, Any]:
         """The runtime's figures under the names of the kubelet's /stats/summary."""
-        found = await self._runtime.stats()
-        node = {"nodeName": self._node_name, "startTime": clock.rfc3339(), **(found.get("node") or {})}
-        return {"node": node, "pods": found.get("pods") or []}
+        return summary(self._node_name, await self._runtime.stats(), self._find_pod)
 
     async def _pod(self, target: ContainerAddress) -> tuple[Object, PodState | None]:
         pod = self._find_pod(target.pod_uid)
@@ -115,3 +114,36 @@ def _waiting_reason(pod: Object, name: str) -> str:
 
 def _is_restarting(pod: Object, name: str) -> bool:
     return "waiting" in (_entry(pod, name).get("state") or {})
+
+
+def summary(node_name: str, figures: dict[str, Any], find_pod: Callable[[str], Object | None]) -> dict[str, Any]:
+    """figures: {pod uid: {container: {time, cpu_ns, memory_bytes, working_set_bytes}}}."""
+    pods = []
+    for uid, containers in figures.items():
+        pod = find_pod(uid)
+        if pod is None:
+            continue
+        meta = pod["metadata"]
+        listed = [{"name": name, **_usage([numbers])} for name, numbers in sorted(containers.items())]
+        reference = {"name": meta["name"], "namespace": meta["namespace"], "uid": uid}
+        pods.append({"podRef": reference, "containers": listed, **_usage(containers.values())})
+    everything = [numbers for containers in figures.values() for numbers in containers.values()]
+    return {"node": {"nodeName": node_name, **_usage(everything)}, "pods": pods}
+
+
+def _usage(numbers: Iterable[Mapping[str, float]]) -> dict[str, Any]:
+    found = list(numbers)
+    latest = max((n.get("time") or 0.0 for n in found), default=0.0) or clock.seconds()
+    stamp = clock.rfc3339(datetime.fromtimestamp(latest, UTC))
+
+    def total(name: str) -> int:
+        return int(sum(n.get(name) or 0 for n in found))
+
+    return {
+        "cpu": {"time": stamp, "usageCoreNanoSeconds": total("cpu_ns")},
+        "memory": {
+            "time": stamp,
+            "usageBytes": total("memory_bytes"),
+            "workingSetBytes": total("working_set_bytes"),
+        },
+    }

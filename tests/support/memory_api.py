@@ -161,8 +161,8 @@ def _merged(old: Any, patch: Any) -> Any:
         elif key == "conditions":
             gone = {c["type"] for c in value if c.get("$patch") == "delete"}
             new = {c["type"]: c for c in value if "$patch" not in c}
-            kept = [new.pop(c["type"], c) for c in merged.get(key) or () if c["type"] not in gone]
-            merged[key] = deep_copy([*kept, *new.values()])
+            kept = [{**c, **new.pop(c["type"], {})} for c in merged.get(key) or () if c["type"] not in gone]
+            merged[key] = [{k: v for k, v in c.items() if v is not None} for c in (*kept, *new.values())]
         elif isinstance(value, list):
             merged[key] = deep_copy([v for v in value if not (isinstance(v, dict) and "$patch" in v)])
         else:

@@ -17,7 +17,7 @@ def safe_part(text: str) -> str:
 
 @dataclass(frozen=True)
 class NodePaths:
-    """Everything below <data-dir>/kubelet. Secrets, tokens and downward data are below memory, a tmpfs where possible."""
+    """All paths below <data-dir>/kubelet. Secrets, tokens and downward data are in memory/, a tmpfs where possible."""
 
     data_dir: Path
 
