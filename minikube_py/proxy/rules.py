@@ -23,6 +23,10 @@ class NodeView:
     cluster_cidr: str
     pod_cidr: str
     addresses: tuple[str, ...] = ()
+    dns_ip: str = ""
+    """The cluster DNS address, which every node answers by itself; '' leaves it to the Service's endpoints."""
+    dns_endpoint: Endpoint | None = None
+    """Where this node's DNS server listens."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,11 @@ def build_rules(
         owner = (metadata.get("labels") or {}).get(SERVICE_NAME_LABEL, "")
         if owner and piece.get("addressType") == "IPv4":
             by_service.setdefault((metadata["namespace"], owner), []).append(piece)
-    found: list[ServicePort] = []
+    found = _dns_ports(node)
     for service in services:
-        if is_proxied(service):
+        if is_proxied(service) and not (found and node.dns_ip in _cluster_ips(service["spec"])):
             key = (service["metadata"]["namespace"], service["metadata"]["name"])
-            found += _service_ports(service, by_service.get(key, []), node)
+            found.extend(_service_ports(service, by_service.get(key, []), node))
     return RuleSet(
         services=tuple(sorted(found, key=lambda one: (one.namespace, one.name, one.port_name, one.protocol, one.port))),
         host_ports=tuple(sorted(host_ports(pods), key=lambda one: (one.host_ip, one.protocol, one.host_port))),
@@ -55,6 +59,15 @@ def build_rules(
         cluster_cidr=node.cluster_cidr,
         pod_cidr=node.pod_cidr,
     )
+
+
+def _dns_ports(node: NodeView) -> list[ServicePort]:
+    if not node.dns_ip or node.dns_endpoint is None:
+        return []
+    return [
+        ServicePort("kube-system", "kube-dns", name, protocol, 53, (node.dns_ip,), endpoints=(node.dns_endpoint,))
+        for name, protocol in (("dns", "udp"), ("dns-tcp", "tcp"))
+    ]
 
 
 def is_proxied(service: Object) -> bool:
