@@ -19,8 +19,8 @@ objects = Table(
     Column("checksum", Integer, nullable=False),
 )
 
-# A change keeps the state before it: the state after it is the next change's `previous`, or the current object. So
-# every change in the log has both, however much before it was trimmed, and a create costs nothing twice.
+# A change keeps the state before it: the state after it is the next change's `previous`, or the current object.
+# So every change in the log has both, however much before it was trimmed, and a create writes its data once.
 changes = Table(
     "changes",
     METADATA,
