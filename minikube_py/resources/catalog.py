@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from minikube_py.resources import schema
+from minikube_py.resources.apps import controllerrevision, daemonset, deployment, replicaset, statefulset
+from minikube_py.resources.autoscaling import horizontalpodautoscaler
+from minikube_py.resources.batch import cronjob, job
 from minikube_py.resources.core import (
     binding,
     componentstatus,
@@ -24,6 +27,7 @@ from minikube_py.resources.core import (
     serviceaccount,
 )
 from minikube_py.resources.kind import GVK, KindRules, ResourceKind, Subresource
+from minikube_py.resources.policy import poddisruptionbudget
 from minikube_py.resources.registry import KindRegistry
 
 RULES: dict[tuple[str, str], KindRules] = {
@@ -45,10 +49,21 @@ RULES: dict[tuple[str, str], KindRules] = {
     ("", "ServiceAccount"): serviceaccount.RULES,
     ("", "Event"): event.CORE_RULES,
     ("events.k8s.io", "Event"): event.MODERN_RULES,
+    ("apps", "ControllerRevision"): controllerrevision.RULES,
+    ("apps", "DaemonSet"): daemonset.RULES,
+    ("apps", "Deployment"): deployment.RULES,
+    ("apps", "ReplicaSet"): replicaset.RULES,
+    ("apps", "StatefulSet"): statefulset.RULES,
+    ("autoscaling", "HorizontalPodAutoscaler"): horizontalpodautoscaler.RULES,
+    ("batch", "CronJob"): cronjob.RULES,
+    ("batch", "Job"): job.RULES,
+    ("policy", "PodDisruptionBudget"): poddisruptionbudget.RULES,
 }
 """The rules of each kind by (group, Kind), for all its versions unless VERSION_RULES names one."""
 
-VERSION_RULES: dict[tuple[str, str, str], KindRules] = {}
+VERSION_RULES: dict[tuple[str, str, str], KindRules] = {
+    ("autoscaling", "v1", "HorizontalPodAutoscaler"): horizontalpodautoscaler.V1_RULES,
+}
 """The rules of one version, by (group, version, Kind), where they differ from the other versions' rules."""
 
 STORED_UNDER = {("events.k8s.io", "events"): "/events"}
