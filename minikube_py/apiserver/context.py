@@ -1,6 +1,6 @@
 """Holds what every request handler needs: kinds, store, parsed records, authorizer, admission, nodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -8,6 +8,7 @@ from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.authz.protocol import Authorizer
 from minikube_py.apiserver.frames import Frames
 from minikube_py.apiserver.records import Records, StoreReader
+from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.client.node_connection import NodeConnection, NodeConnections
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import ResourceKind
@@ -36,6 +37,18 @@ class Allocator(Protocol):
     def after_delete(self, obj: Object) -> None: ...
 
 
+class TokenSource(Protocol):
+    """Answers TokenRequests: `create serviceaccounts/NAME/token`."""
+
+    def default(self, request: Object, namespace: str, name: str) -> None: ...
+
+    def answer(self, request: Object, namespace: str, name: str) -> Object: ...
+
+
+Review = Callable[[Object, UserInfo, str], Awaitable[Object]]
+"""(body, user, namespace) -> the body with its status."""
+
+
 class NoNodes:
     """NodeConnections of a server without nodes."""
 
@@ -56,6 +69,8 @@ class ServerContext:
     authorizer: Authorizer | None = None
     admission: Sequence[AdmissionPlugin] = ()
     nodes: NodeConnections = field(default_factory=NoNodes)
+    token_source: TokenSource | None = None
+    reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
     allocators: Mapping[tuple[str, str], Allocator] = field(default_factory=dict)
 
     def storage_kind(self, kind: ResourceKind) -> ResourceKind:

@@ -43,20 +43,28 @@ def check_body(call: ApiCall, obj: object, expected: GVK) -> None:
 
 def check_fields(call: ApiCall, obj: Object, duplicates: Sequence[str] = ()) -> None:
     """Checks types, drops unknown fields and nulls in place, and says so as fieldValidation asks."""
+    report_fields(call, schema.check(call.kind, obj), duplicates, call.kind.gvk)
+
+
+def report_fields(call: ApiCall, report: schema.SchemaReport, duplicates: Sequence[str], gvk: GVK) -> None:
+    """Raises BadRequest for values of a wrong type; unknown and duplicate fields are refused, told or ignored."""
     mode = field_validation(call)
-    kind = call.kind
-    report = schema.check(kind, obj)
     if report.type_error:
-        raise BadRequest(report.decode_error(kind.kind, kind.version))
+        raise BadRequest(report.decode_error(gvk.kind, gvk.version))
     if mode == "Ignore" or not (report.unknown_fields or duplicates):
         return
-    complaints = [f'duplicate field "{path}"' for path in duplicates] + report.warnings()
+    complaints = [_duplicate(path) for path in duplicates] + report.warnings()
     if mode == "Strict":
         raise BadRequest(
-            f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
+            f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
             f"strict decoding error: {', '.join(complaints)}"
         )
     call.warnings.extend(complaints)
+
+
+def _duplicate(path: str) -> str:
+    """YAML duplicates come as whole sentences already."""
+    return path if " " in path else f'duplicate field "{path}"'
 
 
 def field_validation(call: ApiCall) -> str:

@@ -1,4 +1,4 @@
-"""Builds everything that decides who a caller is and what it may do, in the order in which the parts need each other."""
+"""Builds everything that decides who a caller is and what it may do, in the order in which the parts depend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Patches objects: JSON, merge and strategic-merge patches, and server-side apply."""
 
 from collections.abc import Callable
+from typing import Any
 
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
@@ -13,6 +14,7 @@ from minikube_py.objects.apply import apply_patch
 from minikube_py.objects.errors import AlreadyExists, BadRequest, NotFound, Object, UnsupportedMediaType
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.patch import json_patch, merge_patch, strategic_merge
+from minikube_py.objects.schema_node import SchemaNode
 
 _APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 
@@ -38,17 +40,7 @@ def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
     kind = call.kind
 
     def produce(old: Object) -> Object:
-        new: Object
-        if media_type == PatchType.JSON:
-            new = json_patch(old, document)
-        elif media_type == PatchType.MERGE:
-            new = merge_patch(old, document)
-        elif media_type == PatchType.STRATEGIC and not kind.custom:
-            new = strategic_merge(old, document, schema_node(kind))
-        else:
-            raise unsupported(kind.custom)
-        if not isinstance(new, dict):
-            raise BadRequest("the patch does not make an object")
+        new = patch_tree(old, document, media_type, None if kind.custom else schema_node(kind))
         del call.warnings[:]
         check_body(call, new, kind.gvk)
         check_fields(call, new, duplicates)
@@ -59,7 +51,23 @@ def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
     return produce
 
 
-def unsupported(is_custom: bool) -> UnsupportedMediaType:
+def patch_tree(old: Object, document: Any, media_type: str, node: SchemaNode | None) -> Object:
+    """The patched object; `node` None where strategic merge is not known, as for custom kinds."""
+    new: Any
+    if media_type == PatchType.JSON:
+        new = json_patch(old, document)
+    elif media_type == PatchType.MERGE:
+        new = merge_patch(old, document)
+    elif media_type == PatchType.STRATEGIC and node is not None:
+        new = strategic_merge(old, document, node)
+    else:
+        raise unsupported(is_custom=node is None)
+    if not isinstance(new, dict):
+        raise BadRequest("the patch does not make an object")
+    return new
+
+
+def unsupported(*, is_custom: bool) -> UnsupportedMediaType:
     types = [PatchType.JSON, PatchType.MERGE, PatchType.APPLY, "application/apply-patch+cbor"]
     if not is_custom:
         types.insert(2, PatchType.STRATEGIC)
@@ -95,7 +103,7 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
         return new
 
     try:
-        return await change(call, produce, form, applied=True)
+        return await change(call, produce, form, is_applied=True)
     except NotFound:
         if form.subresource:
             raise
@@ -109,7 +117,7 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
     try:
         return await create_object(call, produce(None), is_applied=True)
     except AlreadyExists:
-        return await change(call, produce, form, applied=True)
+        return await change(call, produce, form, is_applied=True)
 
 
 def _check_applied(call: ApiCall, applied: Object) -> None:

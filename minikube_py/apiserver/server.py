@@ -1,14 +1,14 @@
 """The API server as one object: what it is made of, and the clients and listeners it hands out."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.authn.protocol import Authenticator
 from minikube_py.apiserver.authz.protocol import Authorizer
-from minikube_py.apiserver.context import NoNodes, ServerContext
+from minikube_py.apiserver.context import NoNodes, Review, ServerContext, TokenSource
 from minikube_py.apiserver.discovery import Discovery
 from minikube_py.apiserver.health import Health, Version
 from minikube_py.apiserver.http import serve_https
@@ -34,6 +34,8 @@ class ApiServerOptions:
     admission: Sequence[AdmissionPlugin] = ()
     nodes: NodeConnections = field(default_factory=NoNodes)
     authenticator: Authenticator | None = None
+    token_source: TokenSource | None = None
+    reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
     host_names: frozenset[str] = frozenset()
     mkube_version: str = "0.1.0"
 
@@ -52,6 +54,8 @@ class ApiServer:
             authorizer=options.authorizer,
             admission=options.admission,
             nodes=options.nodes,
+            token_source=options.token_source,
+            reviews=options.reviews,
         )
 
         self.health = Health()

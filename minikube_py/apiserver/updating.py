@@ -1,6 +1,7 @@
 """Changes stored objects: update, and the compare-and-swap loop that patch, apply and subresources use too."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
@@ -28,8 +29,6 @@ from minikube_py.store.protocol import KeyNotFound, Record, RevisionConflict
 # A caller loses the race only against writes that succeeded, so each turn is somebody's progress.
 _ATTEMPTS = 30
 
-Produce = Callable[[Object], Object | Awaitable[Object]]
-
 
 async def update(call: ApiCall) -> Answer:
     """PUT of the object itself, or of a subresource with a body of the same kind."""
@@ -42,7 +41,7 @@ async def update_with(call: ApiCall, form: UpdateForm) -> Answer:
     metadata = place(call, sent)
     check_name(call, metadata)
     rules = kind.rules
-    if not form.subresource and rules.allows_create_on_update and _find(call) is None:
+    if not form.subresource and rules.allows_create_on_update and find_record(call) is None:
         metadata.pop("resourceVersion", None)
         return await create_object(call, sent)
     if not metadata.get("resourceVersion") and not rules.allows_unconditional_update:
@@ -60,22 +59,31 @@ def check_name(call: ApiCall, metadata: Object) -> None:
 
 
 async def change(
-    call: ApiCall, produce: Callable[[Object], Object], form: UpdateForm, *, applied: bool = False
+    call: ApiCall,
+    produce: Callable[[Object], Object],
+    form: UpdateForm,
+    *,
+    is_applied: bool = False,
+    is_admitted: bool = False,
 ) -> Answer:
     """Stores what `produce` makes of the current object, again and again until nobody else was faster.
 
     produce gets the stored object, shared, and returns a tree of its own; a resourceVersion in it that isn't the
-    stored one is the client's lock. `applied` trees bring their managedFields along.
+    stored one is the client's lock. Applied trees bring their managedFields along. is_admitted: admission has seen
+    the request's own body (a binding) already.
     """
     for _ in range(_ATTEMPTS):
-        record = _find(call)
+        record = find_record(call)
         if record is None:
             raise NotFound.of(call.kind.group, call.kind.plural, call.info.name)
         old = call.context.records.shared(call.kind, record)
         new = produce(old)
         check_preconditions(call, new["metadata"], record, old)
+        attempt = _Attempt(call, new, old, record, form)
         try:
-            return await _commit(call, new, old, record, form, applied)
+            if not is_admitted:
+                await attempt.mutate()
+            return await attempt.store(is_applied=is_applied, is_admitted=is_admitted)
         except RevisionConflict:
             continue
         except KeyNotFound:
@@ -83,7 +91,7 @@ async def change(
     raise Conflict.of(call.kind.group, call.kind.plural, call.info.name)
 
 
-def _find(call: ApiCall) -> Record | None:
+def find_record(call: ApiCall) -> Record | None:
     return call.context.store.get(key_of(call.kind, call.info.namespace, call.info.name))
 
 
@@ -105,42 +113,57 @@ def check_preconditions(call: ApiCall, metadata: Object, record: Record, old: Ob
         raise Conflict.of(kind.group, kind.plural, call.info.name)
 
 
-async def _commit(call: ApiCall, new: Object, old: Object, record: Record, form: UpdateForm, applied: bool) -> Answer:
-    kind, metadata = call.kind, new["metadata"]
-    metadata["resourceVersion"] = str(record.revision)
-    if kind.namespaced:
-        metadata["namespace"] = record.key.namespace
-    kind.rules.default(new)
-    request = admission_request(call, "UPDATE", new, old)
-    await mutate(call, request)
-    if call.context.admission:
-        kind.rules.default(new)
-    prepare_update(kind, new, old, form)
-    allocator = allocator_of(call)
-    allocation = allocator.before_update(new, old) if allocator is not None else NO_ALLOCATION
-    with Allocating(allocation, keep=not call.dry_run):
-        validate_update(kind, new, old, form)
-        await admit(call, request)
-        if is_same(new, old):
-            return Answer(new, record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
-        if not applied:
-            record_manager(call, old, new, form.subresource)
-        stored = await _replace(call, new, old, record)
-    return answer(call, new, stored)
+@dataclass
+class _Attempt:
+    """One turn of the compare-and-swap loop: the new tree against the state it was made from."""
 
+    call: ApiCall
+    new: Object
+    old: Object
+    record: Record
+    form: UpdateForm
 
-async def _replace(call: ApiCall, new: Object, old: Object, record: Record) -> Record | None:
-    """Stores the new state, or removes the object when this write let go of its last finalizer."""
-    if call.dry_run:
-        return None
-    store = call.context.store
-    if is_finished(new, old):
-        await store.delete(record.key, record.revision)
+    def __post_init__(self) -> None:
+        kind, metadata = self.call.kind, self.new["metadata"]
+        metadata["resourceVersion"] = str(self.record.revision)
+        if kind.namespaced:
+            metadata["namespace"] = self.record.key.namespace
+        kind.rules.default(self.new)
+        self.request = admission_request(self.call, "UPDATE", self.new, self.old)
+
+    async def mutate(self) -> None:
+        if self.call.context.admission:
+            await mutate(self.call, self.request)
+            self.call.kind.rules.default(self.new)
+
+    async def store(self, *, is_applied: bool, is_admitted: bool) -> Answer:
+        """prepare > validate > admission.validate > store. Raises RevisionConflict, KeyNotFound."""
+        call, new, old, kind = self.call, self.new, self.old, self.call.kind
+        prepare_update(kind, new, old, self.form)
         allocator = allocator_of(call)
-        if allocator is not None:
-            allocator.after_delete(old)
-        return None
-    return await store.update(record.key, draft(call, new), record.revision)
+        allocation = allocator.before_update(new, old) if allocator is not None else NO_ALLOCATION
+        with Allocating(allocation, keep=not call.dry_run):
+            validate_update(kind, new, old, self.form)
+            if not is_admitted:
+                await admit(call, self.request)
+            if is_same(new, old) and not is_finished(new, old):
+                return Answer(new, self.record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
+            if not is_applied:
+                record_manager(call, old, new, self.form.subresource)
+            return answer(call, new, await self._replace())
+
+    async def _replace(self) -> Record | None:
+        """Stores the new state, or removes the object when this write let go of its last finalizer."""
+        call, record = self.call, self.record
+        if call.dry_run:
+            return None
+        if is_finished(self.new, self.old):
+            await call.context.store.delete(record.key, record.revision)
+            allocator = allocator_of(call)
+            if allocator is not None:
+                allocator.after_delete(self.old)
+            return None
+        return await call.context.store.update(record.key, draft(call, self.new), record.revision)
 
 
 def is_same(new: Object, old: Object) -> bool:
