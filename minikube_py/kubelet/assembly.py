@@ -11,14 +11,14 @@ from minikube_py.kubelet.images import Images
 from minikube_py.kubelet.node_status import NodeStatus
 from minikube_py.kubelet.pod_connection import PodDialer
 from minikube_py.kubelet.pod_files import DnsSettings
+from minikube_py.kubelet.pod_volumes import DiskVolumes
 from minikube_py.kubelet.probe_calls import Calls
 from minikube_py.kubelet.probes import Prober, SimulatedProber
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, SimulatedHealth
 from minikube_py.kubelet.services import HealthSource, HookRunner, PodServices, PodVolumes
+from minikube_py.kubelet.simulated_volumes import SimulatedVolumes
 from minikube_py.kubelet.volumes.node_paths import NodePaths
-from minikube_py.kubelet.volumes.pod_volumes import DiskVolumes
-from minikube_py.kubelet.volumes.simulated import SimulatedVolumes
 from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.reconciling.informer import Informer, InformerSet
 from minikube_py.reconciling.recorder import EventRecorder

@@ -20,16 +20,15 @@ _RENEW_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class FakeNodesOptions:
-    """How many nodes and what each is like. pod_range is cut into one /24 for each; node_range gives their addresses.
+    """Which nodes and what each is like. pod_range is cut into one /24 for each; node_range gives their addresses.
 
     client_for: the client of one node by its name, as system:node:<name>.
     informers: shared; its client must be allowed to list all pods, nodes and Services.
     """
 
-    count: int
+    names: tuple[str, ...]
     client_for: Callable[[str], Client]
     informers: InformerSet
-    name_prefix: str = "fake-"
     cpus: int = 32
     memory_bytes: int = 256 * GIB
     most_pods: int = MOST_PODS
@@ -45,10 +44,6 @@ class FakeNodes:
         self._options = options
         self._kubelets: dict[str, Kubelet] = {}
 
-    @property
-    def names(self) -> list[str]:
-        return [f"{self._options.name_prefix}{number}" for number in range(self._options.count)]
-
     def find(self, node_name: str) -> NodeConnection | None:
         return self._kubelets.get(node_name)
 
@@ -56,7 +51,7 @@ class FakeNodes:
         pods = self._options.informers.informer(PODS, indexers={BY_NODE: node_of})
         leases = LeaseTimer(_RENEW_SECONDS)
         async with asyncio.TaskGroup() as group:
-            for number, name in enumerate(self.names):
+            for number, name in enumerate(self._options.names):
                 kubelet = Kubelet(self._node(number, name, leases), pods)
                 self._kubelets[name] = kubelet
                 group.create_task(kubelet.run(), name=f"kubelet {name}")

@@ -75,6 +75,7 @@ class Kubelet:
         self.options = options
         self._runtime = options.runtime
         self._workers: dict[str, PodWorker] = {}
+        self.network_started = asyncio.Event()
         self._own_informers = InformerSet(options.client)
         shared = options.informers or self._own_informers
         own_name = Selection(field_selector=f"metadata.name={options.node_name}")
@@ -120,6 +121,7 @@ class Kubelet:
                 states = {state.pod.uid: state for state in await self._list_runtime()}
                 if self.options.network is not None:
                     await self.options.network.start(_addresses_in_use(states.values()))
+                self.network_started.set()
                 unsubscribe = self._subscribe(states)
                 await self._clean_up_orphans(states)
                 group.create_task(self._follow_runtime(), name=f"runtime events of {self.options.node_name}")

@@ -14,7 +14,7 @@ from minikube_py.client.node_connection import ContainerAddress, LogRequest, Str
 from minikube_py.client.protocol import DeleteOptions, Selection
 from minikube_py.kubelet.kinds import CONFIG_MAPS, PODS, SECRETS
 from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
-from minikube_py.kubelet.volumes.pod_volumes import remove_node_files
+from minikube_py.kubelet.pod_volumes import remove_node_files
 from minikube_py.objects.errors import NotFound, Object
 from minikube_py.resources.kind import GVR
 from tests.docker.node import Node, running_node

@@ -23,7 +23,7 @@ async def fake_nodes(plane: ControlPlane, count: int = 2) -> AsyncIterator[FakeN
     def client_for(name: str) -> Any:
         return plane.cluster.client(f"system:node:{name}", ("system:nodes",))
 
-    nodes = FakeNodes(FakeNodesOptions(count, client_for, informers))
+    nodes = FakeNodes(FakeNodesOptions(tuple(f"fake-{number}" for number in range(count)), client_for, informers))
     plane.nodes.lost.update(nodes.names)  # the stand-in nodes leave these alone
     tasks = [asyncio.create_task(informers.run()), asyncio.create_task(nodes.run())]
     try:

@@ -1,4 +1,4 @@
-"""persistentVolumeClaim and ephemeral volumes: the directory behind the bound PersistentVolume (hostPath or local)."""
+"""`persistentVolumeClaim` and ephemeral volumes: the directory behind a bound PersistentVolume (hostPath or local)."""
 
 import asyncio
 from pathlib import Path

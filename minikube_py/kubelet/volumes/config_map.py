@@ -1,4 +1,4 @@
-"""configMap volumes: the keys of a ConfigMap as files, kept up to date."""
+"""`configMap` volumes: the keys of a ConfigMap as files, kept up to date."""
 
 import asyncio
 

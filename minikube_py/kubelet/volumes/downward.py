@@ -1,4 +1,4 @@
-"""downwardAPI volumes: fields of the pod itself as files, kept up to date with its labels and annotations."""
+"""`downwardAPI` volumes: fields of the pod itself as files, kept up to date with its labels and annotations."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""emptyDir volumes: a directory that lives as long as the pod, on disk or in memory."""
+"""`emptyDir` volumes: a directory that lives as long as the pod, on disk or in memory."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""hostPath volumes: a path of the node itself, checked or made after its type."""
+"""`hostPath` volumes: a path of the node itself, checked or made after its type."""
 
 import asyncio
 import os

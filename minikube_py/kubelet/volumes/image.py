@@ -1,4 +1,4 @@
-"""image volumes: refused with a clear message until they are built."""
+"""`image` volumes: refused with a clear message until they are built."""
 
 from minikube_py.kubelet.volumes.protocol import ReadyVolume, VolumeContext, VolumeFailure
 

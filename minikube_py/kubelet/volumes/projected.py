@@ -1,4 +1,4 @@
-"""projected volumes: tokens, ConfigMaps, Secrets and downward fields together in one directory, kept up to date."""
+"""`projected` volumes: tokens, ConfigMaps, Secrets and downward fields together in one directory, kept up to date."""
 
 import asyncio
 

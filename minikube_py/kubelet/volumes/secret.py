@@ -1,4 +1,4 @@
-"""secret volumes: the keys of a Secret as files in memory, kept up to date."""
+"""`secret` volumes: the keys of a Secret as files in memory, kept up to date."""
 
 import asyncio
 

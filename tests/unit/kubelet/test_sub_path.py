@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from minikube_py.kubelet.runtimes.protocol import RuntimeFailure
+from minikube_py.kubelet.sub_path import open_below, sub_path_of
 from minikube_py.kubelet.volumes import atomic_writer
 from minikube_py.kubelet.volumes.atomic_writer import File
-from minikube_py.kubelet.volumes.sub_path import open_below, sub_path_of
 
 
 def read(handle: int) -> str:

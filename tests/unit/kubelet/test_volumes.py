@@ -14,11 +14,11 @@ import pytest
 from minikube_py import clock
 from minikube_py.kubelet.kinds import CONFIG_MAPS, SECRETS
 from minikube_py.kubelet.pod_spec import find_container
+from minikube_py.kubelet.pod_volumes import DiskVolumes
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import Mount, RuntimeFailure
 from minikube_py.kubelet.volumes import mounting
 from minikube_py.kubelet.volumes.node_paths import NodePaths
-from minikube_py.kubelet.volumes.pod_volumes import DiskVolumes
 from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.objects.errors import Object
 from minikube_py.reconciling.informer import InformerSet

@@ -11,11 +11,11 @@ from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.pod_spec import PodContainer
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import Mount, RuntimeFailure
+from minikube_py.kubelet.sub_path import bind_sub_path, open_below, sub_path_of
 from minikube_py.kubelet.volumes import mounting
 from minikube_py.kubelet.volumes.catalog import VOLUME_SOURCES
 from minikube_py.kubelet.volumes.node_paths import NodePaths
 from minikube_py.kubelet.volumes.protocol import ReadyVolume, VolumeContext, VolumeFailure, VolumeSource
-from minikube_py.kubelet.volumes.sub_path import bind_sub_path, open_below, sub_path_of
 from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.objects.errors import Object
 
