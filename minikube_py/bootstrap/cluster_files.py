@@ -1,4 +1,4 @@
-"""Knows the layout of a data directory: the cluster's identity, the record of the running server, and where parts keep files."""
+"""Knows the layout of a data directory: the cluster's identity, the record of its server, the places of files."""
 
 import json
 import os

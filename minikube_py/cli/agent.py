@@ -17,7 +17,7 @@ from minikube_py.config import AgentConfig, ConfigError
 @flag(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="WARNING", help="How much to log."
 )
-def agent(  # fmt: skip
+def agent(
     server: str,
     token: str,
     data_dir: Path,

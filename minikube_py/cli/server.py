@@ -41,7 +41,7 @@ from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_r
 @flag(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="WARNING", help="How much to log."
 )
-def server(  # fmt: skip
+def server(
     data_dir: Path,
     bind_address: str,
     https_listen_port: int,

@@ -24,7 +24,7 @@ async def fake_nodes(plane: ControlPlane, count: int = 2) -> AsyncIterator[FakeN
         return plane.cluster.client(f"system:node:{name}", ("system:nodes",))
 
     nodes = FakeNodes(FakeNodesOptions(tuple(f"fake-{number}" for number in range(count)), client_for, informers))
-    plane.nodes.lost.update(nodes.names)  # the stand-in nodes leave these alone
+    plane.nodes.lost.update(names)  # the stand-in nodes leave these alone
     tasks = [asyncio.create_task(informers.run()), asyncio.create_task(nodes.run())]
     try:
         yield nodes

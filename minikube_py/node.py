@@ -1,0 +1,159 @@
+"""Puts a real node together: container runtime, pod network, kubelet, Service proxy and DNS."""
+
+import asyncio
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from minikube_py.client.protocol import Client, Selection
+from minikube_py.config import NetworkConfig
+from minikube_py.dns.records import ClusterZone, ZoneConfig
+from minikube_py.dns.server import DnsServer
+from minikube_py.dns.sources import InformerSources
+from minikube_py.dns.upstream import Upstream
+from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
+from minikube_py.kubelet.network import host_names
+from minikube_py.kubelet.network.netlink import NetlinkNetwork
+from minikube_py.kubelet.network.protocol import PodNetworkConfig
+from minikube_py.kubelet.runtimes.docker import DockerRuntime
+from minikube_py.kubelet.runtimes.docker_labels import Owner
+from minikube_py.objects.errors import AlreadyExists, Expired
+from minikube_py.proxy.backends.catalog import BACKENDS, ProxyBackendOptions, choose_backend
+from minikube_py.proxy.backends.protocol import Endpoint
+from minikube_py.proxy.proxy import ServiceProxy
+from minikube_py.proxy.rules import NodeView
+from minikube_py.reconciling.informer import InformerSet
+from minikube_py.resources.kind import GVR
+
+NODES = GVR("", "v1", "nodes")
+
+
+@dataclass(frozen=True)
+class NodeOptions:
+    """client acts as the node (`system:node:<name>`), for all its parts.
+
+    on_gateway is called once the node's pod bridge is up, with the bridge's own address: what pods can reach.
+    """
+
+    name: str
+    client: Client
+    cluster_id: str
+    data_dir: Path
+    docker_host: str
+    network: NetworkConfig
+    on_gateway: Callable[[str], Awaitable[None]] | None = None
+
+
+@asynccontextmanager
+async def running_node(options: NodeOptions) -> AsyncIterator[Kubelet]:
+    """The node runs while the block does; its pods go on afterwards. Raises RuntimeFailure without an engine."""
+    pod_cidr = await register(options.client, options.name)
+    config = PodNetworkConfig(
+        cluster_id=options.cluster_id,
+        node_name=options.name,
+        pod_cidr=pod_cidr,
+        cluster_cidr=options.network.cluster_cidr,
+        service_cidr=options.network.service_cidr,
+        cluster_dns=options.network.cluster_dns,
+    )
+    network = NetlinkNetwork(config)
+    runtime = DockerRuntime(Owner(options.cluster_id, options.name), network, options.docker_host)
+    kubelet = Kubelet(
+        KubeletOptions(
+            node_name=options.name,
+            client=options.client,
+            runtime=runtime,
+            data_dir=options.data_dir,
+            cluster_dns=(options.network.cluster_dns,),
+            cluster_domain=options.network.cluster_domain,
+            pod_cidr=pod_cidr,
+            network=network,
+        )
+    )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runtime.close)
+        stack.push_async_callback(network.close)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [
+            group.create_task(kubelet.run(), name=f"kubelet {options.name}"),
+            group.create_task(_run_network_parts(options, config, kubelet), name=f"network of {options.name}"),
+        ]
+        try:
+            yield kubelet
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def register(client: Client, name: str) -> str:
+    """Make the Node when it is not there, and wait for its pod range, which the node IPAM controller gives it."""
+    try:
+        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+        await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+    except AlreadyExists:
+        pass
+    selection = Selection(field_selector=f"metadata.name={name}")
+    while True:
+        found = await client.list(NODES, selection)
+        for node in found.items:
+            if node.get("spec", {}).get("podCIDR"):
+                return str(node["spec"]["podCIDR"])
+        events = client.watch(NODES, selection, resource_version=found.resource_version)
+        try:
+            async for event in events:
+                cidr = event.object.get("spec", {}).get("podCIDR")
+                if cidr:
+                    return str(cidr)
+        except Expired:
+            continue
+
+
+async def _run_network_parts(options: NodeOptions, config: PodNetworkConfig, kubelet: Kubelet) -> None:
+    """DNS on the bridge's own address, and the proxy that leads Service addresses to pods."""
+    await kubelet.network_started.wait()
+    gateway = str(ipaddress.ip_network(config.pod_cidr)[1])
+    if options.on_gateway is not None:
+        await options.on_gateway(gateway)
+    informers = InformerSet(options.client)
+    ranges = (options.network.service_cidr, options.network.cluster_cidr)
+    zone = ClusterZone(
+        ZoneConfig(options.network.cluster_domain, ranges, options.network.cluster_dns), InformerSources(informers)
+    )
+    dns = DnsServer(zone, Upstream((gateway, options.network.cluster_dns)))
+    backend_options = ProxyBackendOptions(options.cluster_id, options.name, host_names.bridge_name(config))
+    backend = BACKENDS[choose_backend(backend_options)](backend_options)
+    async with dns.serve(gateway) as port, asyncio.TaskGroup() as group:
+        view = NodeView(
+            name=options.name,
+            cluster_cidr=options.network.cluster_cidr,
+            pod_cidr=config.pod_cidr,
+            addresses=kubelet.status.addresses,
+            dns_ip=options.network.cluster_dns,
+            dns_endpoint=Endpoint(gateway, port, is_local=True),
+        )
+        group.create_task(informers.run(), name=f"informers of the proxy of {options.name}")
+        group.create_task(ServiceProxy(informers, backend, view).run(), name=f"proxy of {options.name}")
+
+
+def needs_root() -> str:
+    """Why this process can't run real pods, as one sentence, or ''."""
+    if sys.platform != "linux":
+        return "real pods need Linux for now: use --container-runtime fake"
+    if os.geteuid() != 0:
+        return "real pods need root for now (their network is made by netlink): use sudo, or --container-runtime fake"
+    return ""
+
+
+def host_address() -> str:
+    """The address that this machine's default route leaves by, or '' without one. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
