@@ -23,7 +23,8 @@ async def fake_nodes(plane: ControlPlane, count: int = 2) -> AsyncIterator[FakeN
     def client_for(name: str) -> Any:
         return plane.cluster.client(f"system:node:{name}", ("system:nodes",))
 
-    nodes = FakeNodes(FakeNodesOptions(tuple(f"fake-{number}" for number in range(count)), client_for, informers))
+    names = tuple(f"fake-{number}" for number in range(count))
+    nodes = FakeNodes(FakeNodesOptions(names, client_for, informers))
     plane.nodes.lost.update(names)  # the stand-in nodes leave these alone
     tasks = [asyncio.create_task(informers.run()), asyncio.create_task(nodes.run())]
     try:
