@@ -5,6 +5,9 @@ soft changes of one object that follow each other are one change, the last.
 """
 
 from collections.abc import Callable
+from typing import Any
+
+import orjson
 
 from minikube_py.store.ledger import Write
 from minikube_py.store.protocol import Change, Draft, Key, Record
@@ -17,9 +20,22 @@ def nothing_is_soft(_key: Key, _draft: Draft, _current: Record) -> bool:
     return False
 
 
-def leases_are_soft(key: Key, _draft: Draft, _current: Record) -> bool:
-    """Renewals of Leases: heartbeats and users' leader elections."""
-    return key.resource == "coordination.k8s.io/leases"
+def heartbeats_are_soft(key: Key, draft: Draft, current: Record) -> bool:
+    """Renewals of Leases, and updates of Nodes that move nothing but the conditions' heartbeat times."""
+    if key.resource == "coordination.k8s.io/leases":
+        return True
+    if key.resource != "/nodes":
+        return False
+    return bool(_without_heartbeat(b"".join(draft.value)) == _without_heartbeat(current.data))
+
+
+def _without_heartbeat(data: bytes) -> Any:
+    node = orjson.loads(data)
+    for name in ("resourceVersion", "managedFields"):
+        node.get("metadata", {}).pop(name, None)
+    for condition in node.get("status", {}).get("conditions") or ():
+        condition.pop("lastHeartbeatTime", None)
+    return node
 
 
 def is_soft_change(predicate: SoftPredicate, write: Write, change: Change) -> bool:

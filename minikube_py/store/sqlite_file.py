@@ -15,9 +15,7 @@ from minikube_py.store.protocol import StoreError
 # 16 MB of WAL before it is folded into the database: fewer, larger checkpoints for bursts of writes.
 _WAL_CHECKPOINT_PAGES = 4000
 
-# auto_vacuum comes first: it only takes effect before the first page is written.
 _PRAGMAS = (
-    "auto_vacuum=INCREMENTAL",
     "journal_mode=WAL",
     "synchronous=FULL",
     "fullfsync=1",
@@ -67,6 +65,9 @@ def _prepare(connection: Any, _record: Any) -> None:
     # The driver must not begin transactions of its own: DDL has to be inside ours (see _begin).
     connection.isolation_level = None
     cursor = connection.cursor()
+    if cursor.execute("PRAGMA page_count").fetchone() == (0,):
+        # Only takes effect before the first page is written, and costs a write whenever it is set.
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
@@ -86,6 +87,7 @@ def _quick_check(engine: Engine, path: Path) -> None:
 def _damage(path: Path, what: str) -> str:
     backups = sorted((path.parent / "backups").glob("*.db"), key=lambda found: found.stat().st_mtime)
     advice = f"put a copy of {backups[-1]} in its place" if backups else "put a backup in its place"
+    what = what.replace("\n", "; ")
     return f"the database {path} is damaged ({what}): keep it aside together with its -wal file, and {advice}"
 
 
