@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, and_, select
 
 from minikube_py.store import tables
 from minikube_py.store.database import FLOOR
@@ -85,10 +85,13 @@ def _changes(resource: str, namespace: str, after: int) -> Any:
 def _current(resource: str, namespace: str, after: int) -> Any:
     """The current state of every object that changed since."""
     columns, log = tables.objects.c, tables.changes.c
-    same = [log[name] == columns[name] for name in Key._fields]
-    return select(tables.objects).where(
-        *_is_in(columns, resource, namespace), exists().where(log.revision > after, *same)
+    changed = (
+        select(log.resource, log.namespace, log.name)
+        .where(log.revision > after, *_is_in(log, resource, namespace))
+        .distinct()
+        .subquery()
     )
+    return select(tables.objects).join(changed, and_(*(columns[name] == changed.c[name] for name in Key._fields)))
 
 
 def _is_in(columns: Any, resource: str, namespace: str) -> list[ColumnElement[bool]]:

@@ -52,9 +52,9 @@ DATASTORES: dict[str, Callable[[StoreSettings], AbstractAsyncContextManager[Stor
 
 
 def open_store(endpoint: str, settings: StoreSettings) -> AbstractAsyncContextManager[Store]:
-    """The store that `endpoint` names ('' is SQLite in the data directory). Raises StoreError for another scheme."""
-    scheme = endpoint.partition("://")[0]
+    """The store that `endpoint` names ('' is SQLite in the data directory). Raises StoreError for any other form."""
+    scheme, _, rest = endpoint.partition("://")
     opener = DATASTORES.get(scheme)
-    if opener is None:
-        raise StoreError(f"--datastore-endpoint {endpoint!r}: the scheme must be sqlite:// or memory://")
+    if opener is None or rest:
+        raise StoreError(f"--datastore-endpoint {endpoint!r} must be sqlite:// (a file under --data-dir) or memory://")
     return opener(settings)

@@ -331,6 +331,13 @@ async def test_a_full_disk_refuses_writes_and_nothing_else(tmp_path: Path) -> No
 # --- one server, sound files
 
 
+@pytest.mark.parametrize("endpoint", ["mysql://", "sqlite:///elsewhere.db", "/some/path"])
+async def test_an_endpoint_that_is_not_known_is_refused(tmp_path: Path, endpoint: str) -> None:
+    with pytest.raises(StoreError, match="--datastore-endpoint"):
+        async with opened(endpoint, tmp_path):
+            pass
+
+
 async def test_a_second_server_is_refused_by_name_of_the_first(tmp_path: Path) -> None:
     async with opened("", tmp_path):
         with pytest.raises(StoreError, match=f"process {os.getpid()}.*{tmp_path}"):
