@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minikube_py.apiserver.admission.catalog import build_admission
+from minikube_py.apiserver.admission.catalog import build_chain
 from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin, ObjectReader
 from minikube_py.apiserver.authn.catalog import AuthenticationOptions, UnionAuthenticator, build_authenticator
 from minikube_py.apiserver.authn.service_accounts import TokenTrust
-from minikube_py.apiserver.authn.token_issuer import TokenIssuer
 from minikube_py.apiserver.authn.token_keys import TokenKeys
 from minikube_py.apiserver.authz.catalog import Authorization, build_authorization
 from minikube_py.apiserver.authz.feed import AuthorizationFeed
 from minikube_py.apiserver.authz.reviews import Reviews
+from minikube_py.apiserver.token_issuer import TokenIssuer
 from minikube_py.store.protocol import Store
 
 
@@ -53,10 +53,11 @@ def build_identity(reader: ObjectReader, options: IdentityOptions) -> Identity:
     authenticator = build_authenticator(AuthenticationOptions(reader, trust, options.client_ca_pem, options.token_file))
     authorization = build_authorization(reader)
     context = AdmissionContext(reader, authorization.union, authorization.rbac)
+    chain = build_chain(context, enable=options.enable_admission, disable=options.disable_admission)
     return Identity(
         authenticator,
         authorization,
-        build_admission(context, enable=options.enable_admission, disable=options.disable_admission),
+        (chain,),
         context,
         TokenIssuer(trust, reader),
         Reviews(authorization.union, authenticator.authenticate_token),

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
 from minikube_py.apiserver.decoding import check_body, check_fields, field_validation
@@ -11,10 +13,11 @@ from minikube_py.apiserver.updating import change
 from minikube_py.apiserver.writes import WHOLE_OBJECT, UpdateForm, operation_of, schema_node
 from minikube_py.client.protocol import PatchType
 from minikube_py.objects.apply import apply_patch
-from minikube_py.objects.errors import AlreadyExists, BadRequest, NotFound, Object, UnsupportedMediaType
+from minikube_py.objects.errors import AlreadyExists, BadRequest, Invalid, NotFound, Object, UnsupportedMediaType
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.patch import json_patch, merge_patch, strategic_merge
 from minikube_py.objects.schema_node import SchemaNode
+from minikube_py.resources.fields import FieldErrors, Path
 
 _APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
 
@@ -43,12 +46,35 @@ def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
         new = patch_tree(old, document, media_type, None if kind.custom else schema_node(kind))
         del call.warnings[:]
         check_body(call, new, kind.gvk)
-        check_fields(call, new, duplicates)
+        try:
+            check_fields(call, new, duplicates)
+        except BadRequest as error:
+            raise _unfit(error, new, document, media_type) from None
         new.setdefault("metadata", {})
         _keep_name(call, new["metadata"], old["metadata"])
         return new
 
     return produce
+
+
+def _unfit(error: BadRequest, new: Object, document: Any, media_type: str) -> Invalid:
+    """A patch that makes something else than an object of the kind: 422, with what it was judged by."""
+    why = error.message.partition(" cannot be handled as a ")[2].partition(": ")[2] or error.message
+    value = go_map(document) if media_type == PatchType.STRATEGIC else orjson.dumps(new).decode()
+    errors = FieldErrors()
+    errors.invalid(Path("patch"), value, why)
+    return Invalid.of("", "", "", errors.causes)
+
+
+def go_map(value: Any) -> str:
+    """A JSON tree as Go prints a map."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_map(child)}" for key, child in sorted(value.items())) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(go_map, value)) + "]"
+    if value is None:
+        return "<nil>"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def patch_tree(old: Object, document: Any, media_type: str, node: SchemaNode | None) -> Object:

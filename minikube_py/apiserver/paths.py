@@ -5,16 +5,19 @@ import orjson
 from minikube_py.apiserver.discovery import Discovery
 from minikube_py.apiserver.health import Health, Version
 from minikube_py.apiserver.messages import HttpRequest, Reply
+from minikube_py.apiserver.openapi import OpenApi
 from minikube_py.apiserver.pipeline import PathHandler
 
 
 class Paths:
     """Exact paths first, then the longest prefix; `more` brings what other parts serve, such as the JWKS."""
 
-    def __init__(self, discovery: Discovery, health: Health, version: Version) -> None:
+    def __init__(self, discovery: Discovery, openapi: OpenApi, health: Health, version: Version) -> None:
         self._exact: dict[str, PathHandler] = {
             "/api": discovery.api,
             "/apis": discovery.apis,
+            "/openapi/v2": openapi.v2,
+            "/openapi/v3": openapi.v3_index,
             "/version": version.answer,
             "/healthz": health.live,
             "/livez": health.live,
@@ -24,6 +27,7 @@ class Paths:
         self._prefixes: dict[str, PathHandler] = {
             "/healthz/": health.live,
             "/livez/": health.live,
+            "/openapi/v3/": openapi.v3_document,
             "/readyz/": health.ready,
         }
         self._discovery = discovery

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from minikube_py.apiserver.authn.anonymous import anonymous_user
-from minikube_py.apiserver.authn.impersonation import impersonate, is_impersonating
+from minikube_py.apiserver.anonymous import anonymous_user
 from minikube_py.apiserver.authn.protocol import Authenticator, Credentials
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.codecs import Format, TextBody, check_media_type, encode, negotiate
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import authorize, find_handler, find_kind
+from minikube_py.apiserver.impersonation import impersonate, is_impersonating
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.reads import find, list_records
 from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record, reply_with_watch

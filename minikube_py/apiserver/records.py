@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from minikube_py.objects.errors import Object
-from minikube_py.resources.kind import GVK, GVR, ResourceKind
+from minikube_py.resources.kind import GVK, GVR, ResourceKind, SchemaOfCustomKind
 from minikube_py.resources.registry import KindRegistry
 from minikube_py.store.protocol import Key, Record, Store
 
@@ -17,6 +17,8 @@ class Records:
 
     def __init__(self) -> None:
         self._parsed: dict[tuple[GVK, Key], tuple[int, Object]] = {}
+        # Custom objects found to be as the present schema wants them, by the revision and the schema they were checked at.
+        self._clean: dict[tuple[GVK, Key], tuple[int, int]] = {}
 
     def shared(self, kind: ResourceKind, record: Record) -> Object:
         """The object in `kind`'s version. Shared: read it, never change it."""
@@ -33,7 +35,10 @@ class Records:
     def fresh(self, kind: ResourceKind, record: Record) -> Object:
         """A parsed object of the caller's own."""
         obj: Object = orjson.loads(record.data)
-        if kind.storage_gvk != kind.gvk:
+        if kind.custom_schema is not None:
+            if not self._is_current(kind, kind.custom_schema, record):
+                kind.custom_schema.read(obj)
+        elif kind.storage_gvk != kind.gvk:
             if kind.rules.from_storage is not None:
                 kind.rules.from_storage(obj)
             obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
@@ -41,13 +46,40 @@ class Records:
 
     def data(self, kind: ResourceKind, record: Record) -> bytes:
         """The JSON text in `kind`'s version: the stored bytes themselves when that is how the object is stored."""
+        if kind.custom_schema is not None:
+            return self._custom_data(kind, kind.custom_schema, record)
         if kind.storage_gvk == kind.gvk:
             return record.data
         return orjson.dumps(self.shared(kind, record))
 
+    def _is_current(self, kind: ResourceKind, schema: SchemaOfCustomKind, record: Record) -> bool:
+        """Whether the stored text is how this version wants it: written since the schema came, or looked at before."""
+        if kind.storage_gvk != kind.gvk:
+            return False
+        if record.revision > schema.clean_after:
+            return True
+        return self._clean.get((kind.gvk, record.key)) == (record.revision, schema.clean_after)
+
+    def _custom_data(self, kind: ResourceKind, schema: SchemaOfCustomKind, record: Record) -> bytes:
+        if self._is_current(kind, schema, record):
+            return record.data
+        obj = self.shared(kind, record)
+        if kind.storage_gvk == kind.gvk and obj == orjson.loads(record.data):
+            self._clean[kind.gvk, record.key] = (record.revision, schema.clean_after)
+            return record.data
+        return orjson.dumps(obj)
+
     def forget(self, record: Record, kinds: Sequence[ResourceKind]) -> None:
         for kind in kinds:
             self._parsed.pop((kind.gvk, record.key), None)
+            self._clean.pop((kind.gvk, record.key), None)
+
+    def forget_kind(self, gvk: GVK) -> None:
+        """Drops everything parsed for a kind, because its schema changed or it is no longer served."""
+        for place in [place for place in self._parsed if place[0] == gvk]:
+            del self._parsed[place]
+        for place in [place for place in self._clean if place[0] == gvk]:
+            del self._clean[place]
 
 
 class StoreReader:

@@ -13,6 +13,7 @@ from minikube_py.apiserver.discovery import Discovery
 from minikube_py.apiserver.health import Health, Version
 from minikube_py.apiserver.http import serve_https
 from minikube_py.apiserver.local_client import LocalClient
+from minikube_py.apiserver.openapi import OpenApi
 from minikube_py.apiserver.pages import PageSnapshots
 from minikube_py.apiserver.paths import Paths
 from minikube_py.apiserver.pipeline import Pipeline
@@ -59,7 +60,9 @@ class ApiServer:
         )
 
         self.health = Health()
-        self.paths = Paths(Discovery(reader.registry), self.health, Version(options.mkube_version))
+        version = Version(options.mkube_version)
+        openapi = OpenApi(reader.registry, version.body["gitVersion"])
+        self.paths = Paths(Discovery(reader.registry), openapi, self.health, version)
         self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, options.host_names)
 
     def serve_https(self, host: str, port: int, ssl_context: ssl.SSLContext | None) -> AbstractAsyncContextManager[int]:

@@ -31,6 +31,7 @@ class UpdateForm(Protocol):
     """How an endpoint turns what a client sent into the object to store: the object itself, /status, /resize, ..."""
 
     subresource: str
+    raises_generation: bool
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         """Put back, in place, whatever this endpoint does not let a client change."""
@@ -43,6 +44,7 @@ class WholeObject:
     """Updates of the object itself: its status stays as it was."""
 
     subresource = ""
+    raises_generation = True
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         if "status" in kind.subresources:
@@ -58,6 +60,7 @@ class StatusOnly:
     """Updates through /status: everything but the status and the metadata stays as it was."""
 
     subresource = "status"
+    raises_generation = False
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         for key in {*new, *old} - {"status", "metadata", "kind", "apiVersion"}:
@@ -138,7 +141,8 @@ def prepare_update(kind: ResourceKind, new: Object, old: Object, form: UpdateFor
     for key in ("creationTimestamp", "generation"):
         restore(fresh, stored, key)
     form.prepare(kind, new, old)
-    if (kind.rules.has_generation or kind.custom) and _is_desired_state_changed(new, old):
+    has_generation = form.raises_generation and (kind.rules.has_generation or kind.custom)
+    if has_generation and _is_desired_state_changed(new, old):
         fresh["generation"] = (stored.get("generation") or 0) + 1
 
 

@@ -11,6 +11,7 @@ from minikube_py.resources.kind import ResourceKind
 
 class _EphemeralContainers:
     subresource = "ephemeralcontainers"
+    raises_generation = True
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         wanted = (new.get("spec") or {}).get("ephemeralContainers")

@@ -10,6 +10,7 @@ from minikube_py.resources.kind import ResourceKind
 
 class _Finalize:
     subresource = "finalize"
+    raises_generation = False
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         restore(new, old, "status")

@@ -21,6 +21,7 @@ class _Bound(WholeObject):
     """The one write that sets spec.nodeName: the rules of ordinary updates would forbid it."""
 
     subresource = "binding"
+    raises_generation = False
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         return None

@@ -13,6 +13,7 @@ _RESIZABLE = ("resources", "resizePolicy")
 
 class _Resize:
     subresource = "resize"
+    raises_generation = True
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         wanted = new.get("spec") or {}

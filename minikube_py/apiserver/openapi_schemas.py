@@ -1,0 +1,101 @@
+"""Turns the schema table into OpenAPI schemas, version 2 and 3, with descriptions where they are installed.
+
+Source: kube-openapi's forms of the two documents (references beside other keys, int-or-string, quantities).
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from minikube_py.objects.errors import Object
+from minikube_py.resources.schema_table import INT_OR_STRING, QUANTITY, definitions
+
+_DESCRIPTIONS = "kubernetes-json-schema/v1.37.0-local/_definitions.json"
+_V2, _V3 = "#/definitions/", "#/components/schemas/"
+_SPECIAL_V2: dict[str, Object] = {
+    QUANTITY: {"type": "string"},
+    INT_OR_STRING: {"type": "string", "format": "int-or-string"},
+}
+_SPECIAL_V3: dict[str, Object] = {
+    QUANTITY: {"oneOf": [{"type": "string"}, {"type": "number"}]},
+    INT_OR_STRING: {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
+}
+
+
+@cache
+def descriptions() -> dict[str, Any]:
+    """Definitions with descriptions from the `explain` extra; empty when it isn't installed."""
+    spec = find_spec("kubernetes_validate")
+    for place in (spec.submodule_search_locations or ()) if spec is not None else ():
+        file = Path(place) / _DESCRIPTIONS
+        if file.is_file():
+            found: dict[str, Any] = orjson.loads(file.read_bytes())["$defs"]
+            return found
+    return {}
+
+
+def closure(names: Iterable[str]) -> list[str]:
+    """These definitions and all they refer to, sorted."""
+    table, found, todo = definitions(), set[str](), list(names)
+    while todo:
+        name = todo.pop()
+        if name in found or name not in table:
+            continue
+        found.add(name)
+        todo += _references(table[name])
+    return sorted(found)
+
+
+def _references(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [name for item in node for name in _references(item)]
+    if not isinstance(node, dict):
+        return []
+    found = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+    return found + [name for value in node.values() for name in _references(value)]
+
+
+def schemas_v3(names: Iterable[str]) -> Object:
+    return {name: _schema(name, _SPECIAL_V3, _V3) for name in names}
+
+
+def schemas_v2(names: Iterable[str]) -> Object:
+    return {name: _schema(name, _SPECIAL_V2, _V2) for name in names}
+
+
+def _schema(name: str, special: dict[str, Object], prefix: str) -> Object:
+    described = descriptions().get(name) or {}
+    if name in special:
+        body = dict(special[name])
+        if described.get("description"):
+            body["description"] = described["description"]
+        return body
+    return _place(definitions()[name], described, prefix)
+
+
+def _place(node: Object, described: Any, prefix: str) -> Object:
+    """One place of a schema with its description and its references in the document's form."""
+    text = described.get("description") if isinstance(described, dict) else None
+    out: Object = {"description": text} if text else {}
+    for key, value in node.items():
+        if key == "$ref":
+            continue
+        if key == "properties":
+            inner = (described.get("properties") or {}) if isinstance(described, dict) else {}
+            out[key] = {name: _place(child, inner.get(name) or {}, prefix) for name, child in value.items()}
+        elif key in ("items", "additionalProperties") and isinstance(value, dict):
+            out[key] = _place(value, (described or {}).get(key) or {}, prefix)
+        elif key != "x-kubernetes-int-or-string":
+            out[key] = value
+    reference = node.get("$ref")
+    if reference is not None:
+        link = {"$ref": prefix + reference}
+        if prefix == _V2 or not out:
+            out.update(link)
+        else:
+            out["allOf"] = [link]
+    return out
