@@ -3,21 +3,26 @@
 import asyncio
 import contextlib
 
+from minikube_py.bootstrap.rbac_controller_roles import CONTROLLER_ROLES
 from minikube_py.client.protocol import Client
 from minikube_py.objects.errors import AlreadyExists, NotFound, Object
 from minikube_py.resources.kind import GVR
 
+RBAC = "rbac.authorization.k8s.io"
 SERVICES = GVR("", "v1", "services")
-CLUSTER_ROLES = GVR("rbac.authorization.k8s.io", "v1", "clusterroles")
-CLUSTER_ROLE_BINDINGS = GVR("rbac.authorization.k8s.io", "v1", "clusterrolebindings")
+CLUSTER_ROLES = GVR(RBAC, "v1", "clusterroles")
+CLUSTER_ROLE_BINDINGS = GVR(RBAC, "v1", "clusterrolebindings")
 NODE_NETWORK = "mkube:node-network"
 
 
 async def write_mkube_objects(client: Client, cluster_dns: str) -> None:
     """Create what is missing. Needs system:masters."""
+    network = ("Group", "system:nodes", "")
+    roles = [_role(NODE_NETWORK, _node_network_rules()), *_controller_roles()]
+    bindings = [_binding(NODE_NETWORK, network), *_controller_bindings()]
     await asyncio.gather(
-        _create(client, CLUSTER_ROLES, _node_network_role()),
-        _create(client, CLUSTER_ROLE_BINDINGS, _node_network_binding()),
+        *(_create(client, CLUSTER_ROLES, role) for role in roles),
+        *(_create(client, CLUSTER_ROLE_BINDINGS, binding) for binding in bindings),
         _create(client, SERVICES, _dns_service(cluster_dns)),
     )
 
@@ -30,28 +35,54 @@ async def _create(client: Client, gvr: GVR, obj: Object) -> None:
             await client.create(gvr, obj)
 
 
-def _node_network_role() -> Object:
+def _role(name: str, rules: list[Object]) -> Object:
+    return {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+
+
+def _binding(name: str, subject: tuple[str, str, str]) -> Object:
+    """Binds the role of the same name to (kind, name, namespace)."""
+    kind, subject_name, namespace = subject
+    whom: Object = {"kind": kind, "name": subject_name}
+    whom.update({"namespace": namespace} if namespace else {"apiGroup": RBAC})
+    return {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
+        "subjects": [whom],
+    }
+
+
+def _node_network_rules() -> list[Object]:
     """A node's proxy and DNS are in its own process, so its identity reads what kube-proxy and CoreDNS would."""
     read = ["get", "list", "watch"]
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
-        "metadata": {"name": NODE_NETWORK},
-        "rules": [
-            {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": read},
-            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
-        ],
-    }
+    return [
+        {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": read},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
+    ]
 
 
-def _node_network_binding() -> Object:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": NODE_NETWORK},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NODE_NETWORK},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:nodes"}],
-    }
+def _patching(account: str) -> list[Object]:
+    """mkube's controllers patch where Kubernetes' own update: on the same resources, and only there."""
+    return [
+        {**rule, "verbs": ["patch"]}
+        for rule in CONTROLLER_ROLES[account]
+        if "update" in rule["verbs"] and "patch" not in rule["verbs"]
+    ]
+
+
+def _controller_roles() -> list[Object]:
+    return [
+        _role(f"mkube:controller:{account}", rules) for account in CONTROLLER_ROLES if (rules := _patching(account))
+    ]
+
+
+def _controller_bindings() -> list[Object]:
+    return [
+        _binding(f"mkube:controller:{account}", ("ServiceAccount", account, "kube-system"))
+        for account in CONTROLLER_ROLES
+        if _patching(account)
+    ]
 
 
 def _dns_service(cluster_dns: str) -> Object:
