@@ -13,7 +13,7 @@ from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
-from minikube_py.resources.certificates.request_facts import KUBELET_CLIENT, is_kubelet_client, read_request
+from minikube_py.resources.certificate_requests import KUBELET_CLIENT, is_kubelet_client, read_request
 from minikube_py.resources.kind import GVR
 
 SIGNING_REQUESTS = GVR("certificates.k8s.io", "v1", "certificatesigningrequests")

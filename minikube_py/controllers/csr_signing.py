@@ -16,7 +16,7 @@ from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
-from minikube_py.resources.certificates.request_facts import (
+from minikube_py.resources.certificate_requests import (
     CLIENT,
     KUBELET_CLIENT,
     KUBELET_SERVING,

@@ -7,6 +7,7 @@ from minikube_py.apiserver.admission.certificate_approval import CertificateAppr
 from minikube_py.apiserver.admission.certificate_requestor import CertificateRequestor
 from minikube_py.apiserver.admission.certificate_signing import CertificateSigning
 from minikube_py.apiserver.admission.certificate_subject_restriction import CertificateSubjectRestriction
+from minikube_py.apiserver.admission.chain import AdmissionChain
 from minikube_py.apiserver.admission.cluster_trust_bundle_attest import ClusterTrustBundleAttest
 from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.admission.default_ingress_class import DefaultIngressClass
@@ -100,3 +101,10 @@ def build_admission(
         if entry.make is not None and is_on:
             plugins.append(entry.make(context))
     return tuple(plugins)
+
+
+def build_chain(
+    context: AdmissionContext, *, enable: Iterable[str] = (), disable: Iterable[str] = ()
+) -> AdmissionChain:
+    """The plugins that are on, as one. Raises ValueError as build_admission does."""
+    return AdmissionChain(build_admission(context, enable=enable, disable=disable))

@@ -9,6 +9,7 @@ from minikube_py.apiserver.admission.protocol import AdmissionRequest
 
 class CertificateApproval(Plugin):
     name = "CertificateApproval"
+    resources = frozenset((("certificates.k8s.io", "certificatesigningrequests"),))
 
     async def validate(self, request: AdmissionRequest) -> None:
         if not is_about(request, "certificates.k8s.io", "certificatesigningrequests", "approval"):

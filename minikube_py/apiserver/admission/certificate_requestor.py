@@ -11,6 +11,7 @@ _FIELDS = ("username", "uid", "groups", "extra")
 
 class CertificateRequestor(Plugin):
     name = "CertificateRequestor"
+    resources = frozenset((("certificates.k8s.io", "certificatesigningrequests"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         info = request.info

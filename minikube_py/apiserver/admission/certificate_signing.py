@@ -10,6 +10,7 @@ from minikube_py.objects.errors import Object
 
 class CertificateSigning(Plugin):
     name = "CertificateSigning"
+    resources = frozenset((("certificates.k8s.io", "certificatesigningrequests"),))
 
     async def validate(self, request: AdmissionRequest) -> None:
         if not is_about(request, "certificates.k8s.io", "certificatesigningrequests", "status"):

@@ -5,7 +5,7 @@ Source: the admission controllers reference page (CertificateSubjectRestriction)
 
 from minikube_py.apiserver.admission.context import Plugin, is_about, refuse, spec_of
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
-from minikube_py.resources.certificates.request_facts import read_request
+from minikube_py.resources.certificate_requests import read_request
 
 SIGNER = "kubernetes.io/kube-apiserver-client"
 GROUP = "system:masters"
@@ -13,6 +13,7 @@ GROUP = "system:masters"
 
 class CertificateSubjectRestriction(Plugin):
     name = "CertificateSubjectRestriction"
+    resources = frozenset((("certificates.k8s.io", "certificatesigningrequests"),))
 
     async def validate(self, request: AdmissionRequest) -> None:
         if request.operation != "CREATE" or not is_about(request, "certificates.k8s.io", "certificatesigningrequests"):

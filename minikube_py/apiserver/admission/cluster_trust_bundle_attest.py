@@ -9,6 +9,7 @@ from minikube_py.apiserver.admission.protocol import AdmissionRequest
 
 class ClusterTrustBundleAttest(Plugin):
     name = "ClusterTrustBundleAttest"
+    resources = frozenset((("certificates.k8s.io", "clustertrustbundles"),))
 
     async def validate(self, request: AdmissionRequest) -> None:
         if request.operation not in ("CREATE", "UPDATE"):

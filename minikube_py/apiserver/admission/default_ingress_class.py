@@ -15,6 +15,7 @@ CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 
 class DefaultIngressClass(Plugin):
     name = "DefaultIngressClass"
+    resources = frozenset((("networking.k8s.io", "ingresses"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation != "CREATE":

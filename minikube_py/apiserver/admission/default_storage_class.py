@@ -18,6 +18,7 @@ CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 
 class DefaultStorageClass(Plugin):
     name = "DefaultStorageClass"
+    resources = frozenset((("", "persistentvolumeclaims"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation != "CREATE" or not is_about(request, "", "persistentvolumeclaims"):

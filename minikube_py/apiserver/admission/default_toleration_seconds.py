@@ -13,6 +13,7 @@ TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 class DefaultTolerationSeconds(Plugin):
     name = "DefaultTolerationSeconds"
+    resources = frozenset((("", "pods"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation not in ("CREATE", "UPDATE") or not is_about(request, "", "pods"):

@@ -10,6 +10,7 @@ from minikube_py.resources.core.resource_names import is_extended
 
 class ExtendedResourceToleration(Plugin):
     name = "ExtendedResourceToleration"
+    resources = frozenset((("", "pods"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation not in ("CREATE", "UPDATE") or not is_about(request, "", "pods"):

@@ -10,8 +10,8 @@ from minikube_py.apiserver.admission.context import Plugin, is_about, refuse, sp
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.objects.errors import Object
 from minikube_py.objects.quantity import Quantity
-from minikube_py.resources.core.pod_amounts import Amounts, parse_amounts, pod_limits, pod_requests
 from minikube_py.resources.kind import GVR
+from minikube_py.resources.pod_amounts import Amounts, parse_amounts, pod_limits, pod_requests
 
 LIMIT_RANGES = GVR("", "v1", "limitranges")
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -19,6 +19,12 @@ ANNOTATION = "kubernetes.io/limit-ranger"
 
 class LimitRanger(Plugin):
     name = "LimitRanger"
+    resources = frozenset(
+        (
+            ("", "pods"),
+            ("", "persistentvolumeclaims"),
+        )
+    )
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation != "CREATE" or not is_about(request, "", "pods"):

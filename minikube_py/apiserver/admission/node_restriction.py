@@ -11,8 +11,8 @@ from minikube_py.apiserver.admission.context import NODES, PODS, Plugin, is_abou
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.authz.node import LEASE_NAMESPACE, node_name_of
 from minikube_py.objects.errors import NotFound, Object
-from minikube_py.resources.certificates.request_facts import read_request
-from minikube_py.resources.core.pod_facts import MIRROR_ANNOTATION, config_map_names, is_mirror, secret_names
+from minikube_py.resources.certificate_requests import read_request
+from minikube_py.resources.pod_facts import MIRROR_ANNOTATION, config_map_names, is_mirror, secret_names
 
 # Labels under kubernetes.io and k8s.io that a kubelet may set on itself, and prefixes of those.
 _OWN_LABELS = frozenset(

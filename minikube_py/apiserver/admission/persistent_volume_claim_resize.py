@@ -12,6 +12,7 @@ from minikube_py.objects.errors import Object
 
 class PersistentVolumeClaimResize(Plugin):
     name = "PersistentVolumeClaimResize"
+    resources = frozenset((("", "persistentvolumeclaims"),))
 
     async def validate(self, request: AdmissionRequest) -> None:
         new, old = request.obj, request.old

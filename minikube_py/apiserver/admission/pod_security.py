@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from minikube_py.apiserver.admission.context import NAMESPACES, PODS, Plugin, is_about, refuse, spec_of
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.objects.errors import Cause, Invalid, Object
-from minikube_py.resources.core.pod_security import LATEST_MINOR, Violation, violations
+from minikube_py.resources.pod_security import LATEST_MINOR, Violation, violations
 
 LEVELS = ("privileged", "baseline", "restricted")
 PREFIX = "pod-security.kubernetes.io/"
@@ -82,6 +82,7 @@ def policy_of(labels: Mapping[str, str]) -> Policy:
 
 class PodSecurity(Plugin):
     name = "PodSecurity"
+    resources = frozenset((("", "namespaces"), ("", "pods"), *_TEMPLATES))
 
     async def validate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation not in ("CREATE", "UPDATE"):

@@ -11,6 +11,12 @@ LABELS = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 
 class PodTopologyLabels(Plugin):
     name = "PodTopologyLabels"
+    resources = frozenset(
+        (
+            ("", "pods"),
+            ("", "bindings"),
+        )
+    )
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation != "CREATE":

@@ -13,6 +13,12 @@ PRIORITY_CLASSES = GVR("scheduling.k8s.io", "v1", "priorityclasses")
 
 class Priority(Plugin):
     name = "Priority"
+    resources = frozenset(
+        (
+            ("", "pods"),
+            ("scheduling.k8s.io", "priorityclasses"),
+        )
+    )
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or not is_about(request, "", "pods"):

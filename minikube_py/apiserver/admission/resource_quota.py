@@ -12,8 +12,9 @@ from minikube_py.apiserver.admission.context import AdmissionContext, Plugin, re
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.client.protocol import WriteOptions
 from minikube_py.objects.errors import Conflict, InternalError, NotFound, Object
-from minikube_py.resources.core.pod_amounts import Amounts, parse_amounts
-from minikube_py.resources.core.quota_usage import (
+from minikube_py.resources.kind import GVR
+from minikube_py.resources.pod_amounts import Amounts, parse_amounts
+from minikube_py.resources.quota_usage import (
     CLAIMS,
     PODS,
     SERVICES,
@@ -24,7 +25,6 @@ from minikube_py.resources.core.quota_usage import (
     names_for,
     usage,
 )
-from minikube_py.resources.kind import GVR
 
 RESOURCE_QUOTAS = GVR("", "v1", "resourcequotas")
 _ATTEMPTS = 4

@@ -6,14 +6,15 @@ Source: the "Runtime Class" and "Pod Overhead" pages; texts as in plugin/pkg/adm
 from minikube_py.apiserver.admission.context import Plugin, is_about, refuse
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.objects.errors import Object
-from minikube_py.resources.core.pod_amounts import parse_amounts
 from minikube_py.resources.kind import GVR
+from minikube_py.resources.pod_amounts import parse_amounts
 
 RUNTIME_CLASSES = GVR("node.k8s.io", "v1", "runtimeclasses")
 
 
 class RuntimeClass(Plugin):
     name = "RuntimeClass"
+    resources = frozenset((("", "pods"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation != "CREATE" or not is_about(request, "", "pods"):

@@ -9,7 +9,7 @@ from minikube_py import ids
 from minikube_py.apiserver.admission.context import SERVICE_ACCOUNTS, Plugin, is_about, refuse
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.objects.errors import Object
-from minikube_py.resources.core.pod_facts import is_mirror, secret_names
+from minikube_py.resources.pod_facts import is_mirror, secret_names
 
 DEFAULT_ACCOUNT = "default"
 TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -22,6 +22,7 @@ _ATTEMPTS, _PAUSE_SECONDS = 10, 0.1
 
 class ServiceAccount(Plugin):
     name = "ServiceAccount"
+    resources = frozenset((("", "pods"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation != "CREATE" or not is_about(request, "", "pods"):

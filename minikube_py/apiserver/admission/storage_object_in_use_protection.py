@@ -15,6 +15,7 @@ FINALIZERS = {
 
 class StorageObjectInUseProtection(Plugin):
     name = "StorageObjectInUseProtection"
+    resources = frozenset(FINALIZERS)
 
     async def mutate(self, request: AdmissionRequest) -> None:
         finalizer = FINALIZERS.get((request.info.group, request.info.resource))

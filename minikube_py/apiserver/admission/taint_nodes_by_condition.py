@@ -11,6 +11,7 @@ TAINT = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 class TaintNodesByCondition(Plugin):
     name = "TaintNodesByCondition"
+    resources = frozenset((("", "nodes"),))
 
     async def mutate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation != "CREATE" or not is_about(request, "", "nodes"):

@@ -5,7 +5,7 @@ Source: the RBAC reference page, "Privilege escalation prevention and bootstrapp
 
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.authz.protocol import Authorizer, Verdict
-from minikube_py.apiserver.authz.rbac import GROUP, RbacAuthorizer
+from minikube_py.apiserver.authz.rbac import GROUP, RESOURCES, RbacAuthorizer
 from minikube_py.apiserver.authz.system_masters import GROUP as MASTERS
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo
 from minikube_py.objects.errors import Forbidden, NotFound, Object
@@ -21,6 +21,7 @@ class EscalationCheck:
     """An admission plugin of its own: the last to validate, since it must see the final object."""
 
     name = "RBACEscalationCheck"
+    resources = frozenset((GROUP, resource) for resource in RESOURCES)
 
     def __init__(self, authorizer: Authorizer, rbac: RbacAuthorizer) -> None:
         self.authorizer = authorizer

@@ -7,7 +7,7 @@ import jwt
 import pytest
 
 from minikube_py import clock
-from minikube_py.apiserver.authn.anonymous import anonymous_user
+from minikube_py.apiserver.anonymous import anonymous_user
 from minikube_py.apiserver.authn.catalog import AuthenticationOptions, UnionAuthenticator, build_authenticator
 from minikube_py.apiserver.authn.protocol import Credentials
 from minikube_py.apiserver.authn.service_accounts import (
@@ -19,8 +19,8 @@ from minikube_py.apiserver.authn.service_accounts import (
     TokenTrust,
 )
 from minikube_py.apiserver.authn.static_tokens import StaticTokens
-from minikube_py.apiserver.authn.token_issuer import TokenIssuer
 from minikube_py.apiserver.authn.token_keys import TokenKeys
+from minikube_py.apiserver.token_issuer import TokenIssuer
 from minikube_py.bootstrap.join import make_bootstrap_token, token_secret
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.objects.errors import BadRequest, Conflict, Invalid, NotFound, Unauthorized

@@ -1,11 +1,11 @@
 import pytest
 
-from minikube_py.apiserver.authn.impersonation import impersonate
 from minikube_py.apiserver.authz.catalog import Authorization
 from minikube_py.apiserver.authz.messages import forbidden
 from minikube_py.apiserver.authz.node import CLAIMS, VOLUMES
 from minikube_py.apiserver.authz.protocol import Verdict
 from minikube_py.apiserver.authz.rbac import RbacAuthorizer
+from minikube_py.apiserver.impersonation import impersonate
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.bootstrap.rbac_controller_roles import CONTROLLER_ROLES, controller_identity
 from minikube_py.objects.errors import Forbidden, InternalError

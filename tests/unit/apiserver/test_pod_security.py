@@ -4,8 +4,8 @@ import pytest
 
 from minikube_py.apiserver.admission.pod_security import PodSecurity
 from minikube_py.objects.errors import Forbidden, Invalid, Object
-from minikube_py.resources.core.pod_security import violations
 from minikube_py.resources.kind import GVR
+from minikube_py.resources.pod_security import violations
 from tests.support.admission import admission_context, admission_request, run
 from tests.support.object_reader import DictReader
 

@@ -6,8 +6,8 @@ import pytest
 from minikube_py.apiserver.admission.resource_quota import RESOURCE_QUOTAS, ResourceQuota
 from minikube_py.client.protocol import WriteOptions
 from minikube_py.objects.errors import Conflict, Forbidden, Object
-from minikube_py.resources.core.quota_usage import counted_kinds, total_usage
 from minikube_py.resources.kind import GVR
+from minikube_py.resources.quota_usage import counted_kinds, total_usage
 from tests.support.admission import admission_context, admission_request, run
 from tests.support.object_reader import DictReader
 

@@ -14,7 +14,7 @@ from minikube_py.apiserver.authn.x509 import ClientCertificates
 from minikube_py.bootstrap.certificate_signer import CertificateSigner
 from minikube_py.bootstrap.certificates import make_key
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
-from minikube_py.resources.certificates.request_facts import (
+from minikube_py.resources.certificate_requests import (
     CLIENT,
     KUBELET_CLIENT,
     KUBELET_SERVING,

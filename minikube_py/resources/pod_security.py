@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minikube_py.objects.errors import Object
-from minikube_py.resources.core.pod_facts import containers_of
+from minikube_py.resources.pod_facts import containers_of
 
 LATEST_MINOR = 37
 

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from minikube_py import clock
 from minikube_py.objects.errors import Object
 from minikube_py.objects.quantity import Quantity
-from minikube_py.resources.core.pod_amounts import Amounts, add, parse_amounts, pod_limits, pod_requests
-from minikube_py.resources.core.pod_facts import qos_class
 from minikube_py.resources.core.resource_names import is_extended
+from minikube_py.resources.pod_amounts import Amounts, add, parse_amounts, pod_limits, pod_requests
+from minikube_py.resources.pod_facts import qos_class
 
 Counted = tuple[str, str]
 """(group, resource) of something that quotas count."""
