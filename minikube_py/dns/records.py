@@ -19,6 +19,10 @@ _SRV_PRIORITY, _SRV_WEIGHT = 0, 100
 class Sources(Protocol):
     """What the answers are made from. Objects are shared: read them, never change them."""
 
+    def is_ready(self) -> bool:
+        """Whether everything has been seen once: before that, a name that is missing may well exist."""
+        ...
+
     def service(self, namespace: str, name: str) -> Object | None: ...
 
     def slices(self, namespace: str, service: str) -> Sequence[Object]: ...
@@ -74,6 +78,10 @@ class _Target:
     ports: tuple[tuple[str, str, int], ...]
 
 
+class ZoneNotReady(Exception):
+    """It is too early to say which names exist."""
+
+
 class ClusterZone:
     """The zone of one cluster."""
 
@@ -88,8 +96,13 @@ class ClusterZone:
         return self._suffix[1:]
 
     def answer(self, name: str, kind: str) -> Answer | None:
-        """name without its final dot, kind such as 'A'. None: the name is not in our zone, ask the upstream."""
+        """name without its final dot, kind such as 'A'. None: the name is not in our zone, ask the upstream.
+
+        Raises ZoneNotReady.
+        """
         name = name.lower()
+        if name.endswith((self._suffix, ".in-addr.arpa", ".ip6.arpa")) and not self._sources.is_ready():
+            raise ZoneNotReady(name)
         if name.endswith((".in-addr.arpa", ".ip6.arpa")):
             return self._reverse(name, kind)
         if name == self.domain:

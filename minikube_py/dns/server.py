@@ -10,7 +10,7 @@ from typing import cast
 
 from dnslib import AAAA, CNAME, NS, PTR, QTYPE, RR, SOA, SRV, TXT, A, DNSHeader, DNSRecord
 
-from minikube_py.dns.records import TTL_SECONDS, Answer, ClusterZone, Record
+from minikube_py.dns.records import TTL_SECONDS, Answer, ClusterZone, Record, ZoneNotReady
 from minikube_py.dns.upstream import Upstream, UpstreamFailure
 
 log = logging.getLogger(__name__)
@@ -105,14 +105,14 @@ class DnsServer:
         if request.header.opcode != 0 or len(request.questions) != 1:
             return _error_for(query, _NOTIMP)
         name = str(asked.qname).rstrip(".")
-        answer = self._zone.answer(name, QTYPE.get(asked.qtype))
         try:
+            answer = self._zone.answer(name, QTYPE.get(asked.qtype))
             if answer is None:
                 return await self._upstream.resolve(query, request, over_tcp=over_tcp)
             reply = self._message(request, name, answer)
             if answer.target:
                 await self._follow(reply, request, answer.target)
-        except UpstreamFailure as failure:
+        except (UpstreamFailure, ZoneNotReady) as failure:
             log.debug("%s: %s", name, failure)
             return _error_for(query, _SERVFAIL)
         return _fitted(reply, request, over_tcp=over_tcp)

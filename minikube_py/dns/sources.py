@@ -35,9 +35,8 @@ class InformerSources:
         )
         self._namespaces = informers.informer(NAMESPACES)
 
-    async def wait_synced(self) -> None:
-        for informer in (self._services, self._slices, self._namespaces):
-            await informer.wait_synced()
+    def is_ready(self) -> bool:
+        return self._services.has_synced and self._slices.has_synced and self._namespaces.has_synced
 
     def service(self, namespace: str, name: str) -> Object | None:
         return self._services.cache.get(namespace, name)

@@ -85,7 +85,7 @@ async def client(node: Node, outside: Upstream, tmp_path: Path) -> AsyncIterator
     ],
 )
 async def test_programs_find_names_over_the_search_path(node: Node, client: Pod, name: str, address: str) -> None:
-    _, output = await node.execute(client, f"ping -c 1 -w 1 {name}")
+    _, output = await node.execute(client, f"ping -c 1 -W 1 {name}")
     assert f"({address})" in output
 
 

@@ -18,6 +18,9 @@ class ListSources:
         self._slices = slices
         self._namespaces = namespaces
 
+    def is_ready(self) -> bool:
+        return True
+
     def service(self, namespace: str, name: str) -> Object | None:
         wanted = (namespace, name)
         return next((one for one in self._services if _key(one) == wanted), None)

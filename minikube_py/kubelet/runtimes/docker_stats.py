@@ -1,4 +1,4 @@
-"""CPU and memory use of a node's containers, read from Docker's one-shot statistics."""
+"""CPU and memory use of a node's containers: from their cgroups when the engine is local, else from Docker."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,20 +7,18 @@ from typing import Any
 import orjson
 
 from minikube_py.kubelet.runtimes import docker_labels as label
+from minikube_py.kubelet.runtimes.container_cgroups import read_numbers
 from minikube_py.kubelet.runtimes.docker_engine import DockerEngine, EngineError
 from minikube_py.kubelet.runtimes.docker_labels import Owner
 from minikube_py.kubelet.runtimes.docker_states import epoch
 
 
-async def container_stats(engine: DockerEngine, owner: Owner) -> dict[str, Any]:
-    """{pod uid: {container name: numbers}} of what runs. The sandbox is not listed.
-
-    Numbers: time (epoch seconds), cpu_ns (total), memory_bytes, working_set_bytes, pids.
-    """
+async def container_stats(engine: DockerEngine, owner: Owner) -> dict[str, dict[str, dict[str, float]]]:
+    """{pod uid: {container name: numbers}} of what runs, in the form of `read_numbers`. Sandboxes are not listed."""
     filters = orjson.dumps({"label": [*owner.filters(), f"{label.KIND}={label.KIND_CONTAINER}"]}).decode()
     listed = await engine.request("GET", "/containers/json", {"filters": filters})
     answers = await asyncio.gather(*(_one(engine, one["Id"]) for one in listed))
-    pods: dict[str, Any] = {}
+    pods: dict[str, dict[str, dict[str, float]]] = {}
     for one, numbers in zip(listed, answers, strict=True):
         if numbers:
             labels = one["Labels"]
@@ -30,6 +28,9 @@ async def container_stats(engine: DockerEngine, owner: Owner) -> dict[str, Any]:
 
 async def _one(engine: DockerEngine, container_id: str) -> dict[str, float]:
     try:
+        if engine.address.is_local_engine:
+            state = (await engine.request("GET", f"/containers/{container_id}/json"))["State"]
+            return await asyncio.to_thread(read_numbers, int(state["Pid"])) if state["Pid"] else {}
         query = {"stream": "false", "one-shot": "true"}
         return container_numbers(await engine.request("GET", f"/containers/{container_id}/stats", query))
     except EngineError:
@@ -37,10 +38,11 @@ async def _one(engine: DockerEngine, container_id: str) -> dict[str, float]:
 
 
 def container_numbers(answer: Mapping[str, Any]) -> dict[str, float]:
+    """Docker's statistics in the form of `read_numbers`."""
     memory = answer.get("memory_stats") or {}
     usage = int(memory.get("usage") or 0)
     detail = memory.get("stats") or {}
-    # cgroup v1 names it total_inactive_file, v2 inactive_file; Kubernetes' working set leaves it out.
+    # cgroup v1 names it total_inactive_file, v2 inactive_file.
     inactive = int(detail.get("total_inactive_file", detail.get("inactive_file", 0)))
     if not usage:
         return {}

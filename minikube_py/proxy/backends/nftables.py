@@ -58,15 +58,3 @@ class NftablesBackend:
     async def destroy(self) -> None:
         self._applied = None
         await run_tool(["nft", "-f", "-"], f"add table ip {self._names.table}\ndelete table ip {self._names.table}\n")
-
-
-async def remove_tables(prefix: str) -> None:
-    """Delete every table whose name begins with `prefix`, e.g. `mkube-<cluster>-`."""
-    try:
-        listing = await run_tool(["nft", "list", "tables"])
-    except ToolError:
-        return  # no nft, so there were never any
-    words = [line.split() for line in listing.splitlines()]
-    doomed = [one[2] for one in words if len(one) == 3 and one[1] == "ip" and one[2].startswith(prefix)]
-    if doomed:
-        await run_tool(["nft", "-f", "-"], "".join(f"delete table ip {name}\n" for name in doomed))
