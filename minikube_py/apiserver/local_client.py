@@ -7,7 +7,7 @@ from minikube_py.apiserver.call import NO_BODY, ApiCall, Body, TreeBody
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import authorize, find_handler, find_kind, write
 from minikube_py.apiserver.reads import find, list_records
-from minikube_py.apiserver.request_info import RequestInfo, UserInfo
+from minikube_py.apiserver.request_info import RequestInfo, UserInfo, single_name
 from minikube_py.apiserver.watches import bookmark, open_watch
 from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
 from minikube_py.objects.errors import Object
@@ -121,6 +121,7 @@ class LocalClient:
     ) -> ApiCall:
         info = RequestInfo(
             "", verb, True, gvr.group, gvr.version, gvr.resource, "", selection.namespace,
+            single_name(selection.field_selector) if verb in ("list", "watch") else "",
             field_selector=selection.field_selector, label_selector=selection.label_selector,
         )  # fmt: skip
         return self._past_authorization(info, query, body)

@@ -85,7 +85,7 @@ def parse_request(path: str, method: str, query: Mapping[str, str] = _NO_QUERY) 
     if not name:
         verb = _collection_verb(verb, query)
         if verb in ("list", "watch"):
-            name = _single_name(fields)
+            name = single_name(fields)
     elif verb == "watch":
         fields = f"metadata.name={name}"
     return RequestInfo(
@@ -115,7 +115,7 @@ def _collection_verb(verb: str, query: Mapping[str, str]) -> str:
     return "deletecollection" if verb == "delete" else verb
 
 
-def _single_name(field_selector: str) -> str:
+def single_name(field_selector: str) -> str:
     """The name that a list or watch is limited to, so that a rule on one name allows it."""
     for term in field_selector.split(","):
         field, _, value = term.partition("=")
