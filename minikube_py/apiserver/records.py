@@ -17,7 +17,7 @@ class Records:
 
     def __init__(self) -> None:
         self._parsed: dict[tuple[GVK, Key], tuple[int, Object]] = {}
-        # Custom objects found to be as the present schema wants them, by the revision and the schema they were checked at.
+        # Custom objects found to be as the present schema wants them: the revision, and when the schema came.
         self._clean: dict[tuple[GVK, Key], tuple[int, int]] = {}
 
     def shared(self, kind: ResourceKind, record: Record) -> Object:

@@ -1,11 +1,11 @@
 """Chooses records by label and field selectors, from the index, without parsing an object."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.keys import fields_of
-from minikube_py.objects.errors import BadRequest
+from minikube_py.objects.errors import BadRequest, Object
 from minikube_py.objects.selectors import FieldSelector, LabelSelector
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.store.protocol import Record
@@ -19,6 +19,7 @@ class RecordSelection:
 
     labels: LabelSelector
     fields: FieldSelector
+    read_fields: Callable[[Record], Mapping[str, str]] = fields_of
 
     @property
     def is_all(self) -> bool:
@@ -27,7 +28,7 @@ class RecordSelection:
     def matches(self, record: Record) -> bool:
         if not self.labels.is_empty and not self.labels.matches(record.labels):
             return False
-        return self.fields.is_empty or self.fields.matches(fields_of(record))
+        return self.fields.is_empty or self.fields.matches(self.read_fields(record))
 
     def choose(self, records: Iterable[Record]) -> Iterable[Record]:
         return records if self.is_all else [r for r in records if self.matches(r)]
@@ -50,7 +51,16 @@ def parse_selection(kind: ResourceKind, label_selector: str, field_selector: str
 
 def selection_of(call: ApiCall) -> RecordSelection:
     info = call.info
-    return parse_selection(call.kind, info.label_selector, info.field_selector)
+    selection = parse_selection(call.kind, info.label_selector, info.field_selector)
+    if not call.kind.custom or selection.fields.is_empty or call.kind.rules.fields is None:
+        return selection
+    return replace(selection, read_fields=_custom_fields(call, call.kind.rules.fields))
+
+
+def _custom_fields(call: ApiCall, read: Callable[[Object], Mapping[str, str]]) -> Callable[[Record], Mapping[str, str]]:
+    """Selectable fields of a custom kind come from the object: the index knows those of another schema perhaps."""
+    kind, records = call.kind, call.context.records
+    return lambda record: {**fields_of(record), **read(records.shared(kind, record))}
 
 
 def _check_fields(kind: ResourceKind, fields: FieldSelector) -> None:

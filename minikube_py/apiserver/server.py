@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
+from minikube_py.apiserver.allocators import DEFAULT_SERVICE_CIDRS, ServiceAllocator
 from minikube_py.apiserver.authn.protocol import Authenticator
 from minikube_py.apiserver.authz.protocol import Authorizer
 from minikube_py.apiserver.context import NoNodes, Review, ServerContext, TokenSource
@@ -20,6 +21,9 @@ from minikube_py.apiserver.pipeline import Pipeline
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.client.node_connection import NodeConnections
+from minikube_py.resources.kind import GVR
+
+_SERVICES = GVR("", "v1", "services")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class ApiServerOptions:
     authenticator: Authenticator | None = None
     token_source: TokenSource | None = None
     reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
+    service_cidrs: Sequence[str] = DEFAULT_SERVICE_CIDRS
     host_names: frozenset[str] = frozenset()
     mkube_version: str = "0.1.0"
 
@@ -46,6 +51,8 @@ class ApiServer:
 
     def __init__(self, options: ApiServerOptions) -> None:
         self.reader = reader = options.reader
+        services = ServiceAllocator(options.service_cidrs)
+        services.load(reader.list(_SERVICES))
         self.context = ServerContext(
             registry=reader.registry,
             store=reader.store,
@@ -57,6 +64,7 @@ class ApiServer:
             nodes=options.nodes,
             token_source=options.token_source,
             reviews=options.reviews,
+            allocators={("", "Service"): services},
         )
 
         self.health = Health()

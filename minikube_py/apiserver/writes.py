@@ -25,6 +25,7 @@ from minikube_py.store.protocol import Draft, Record
 
 # Kinds whose clients may set a status with the create call: a kubelet registers its node with one.
 _STATUS_ON_CREATE = frozenset((("", "Node"),))
+_NOT_DESIRED = frozenset(("status", "metadata", "kind", "apiVersion"))
 
 
 class UpdateForm(Protocol):
@@ -52,7 +53,8 @@ class WholeObject:
         kind.rules.prepare_update(new, old)
 
     def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
-        kind.rules.validate(new, errors)
+        if not kind.custom:  # a custom kind's check of a change lets pass what was wrong before and stays as it is
+            kind.rules.validate(new, errors)
         kind.rules.validate_update(new, old, errors)
 
 
@@ -63,11 +65,21 @@ class StatusOnly:
     raises_generation = False
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
-        for key in {*new, *old} - {"status", "metadata", "kind", "apiVersion"}:
+        for key in {*new, *old} - _NOT_DESIRED:
             restore(new, old, key)
+        if kind.custom:
+            _restore_metadata(new["metadata"], old["metadata"])
 
     def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
         kind.rules.validate_status(new, old, errors)
+
+
+def _restore_metadata(fresh: Object, stored: Object) -> None:
+    """The status of a custom object changes no metadata; who owns which field, and the lock, are the write's own."""
+    own = {key: fresh[key] for key in ("managedFields", "resourceVersion") if key in fresh}
+    for key in [key for key in fresh if key not in stored and key not in own]:
+        del fresh[key]
+    fresh.update({key: deep_copy(value) for key, value in stored.items() if key not in own})
 
 
 WHOLE_OBJECT = WholeObject()
@@ -142,12 +154,14 @@ def prepare_update(kind: ResourceKind, new: Object, old: Object, form: UpdateFor
         restore(fresh, stored, key)
     form.prepare(kind, new, old)
     has_generation = form.raises_generation and (kind.rules.has_generation or kind.custom)
-    if has_generation and _is_desired_state_changed(new, old):
+    # A custom kind without the status subresource has no status: the field of that name is desired state.
+    ignored = _NOT_DESIRED - {"status"} if kind.custom and "status" not in kind.subresources else _NOT_DESIRED
+    if has_generation and _is_desired_state_changed(new, old, ignored):
         fresh["generation"] = (stored.get("generation") or 0) + 1
 
 
-def _is_desired_state_changed(new: Object, old: Object) -> bool:
-    for key in {*new, *old} - {"status", "metadata", "kind", "apiVersion"}:
+def _is_desired_state_changed(new: Object, old: Object, ignored: frozenset[str]) -> bool:
+    for key in {*new, *old} - ignored:
         before, after = old.get(key), new.get(key)
         if before is not after and before != after:
             return True
