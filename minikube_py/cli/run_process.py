@@ -13,11 +13,11 @@ from minikube_py.objects.errors import ApiError
 from minikube_py.telemetry import set_up_logging
 
 
-def run_until_signal(main: Coroutine[Any, Any, None], log_level: str) -> None:
+def run_until_signal(main: Coroutine[Any, Any, None], log_level: str, *, may_use_uvloop: bool = False) -> None:
     """Run `main` until it ends or SIGINT or SIGTERM cancels it. A failure becomes a ClickException (exit code 1)."""
     set_up_logging(log_level)
     sys.setswitchinterval(0.001)  # engine calls run in threads: keep the loop's waits for the interpreter short
-    factory = _fast_loop_factory()
+    factory = _uvloop_factory() if may_use_uvloop else None
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(_cancel_on_signal(main))
@@ -29,7 +29,7 @@ def run_until_signal(main: Coroutine[Any, Any, None], log_level: str) -> None:
         raise click.ClickException(_sentence(error)) from (error if log_level == "DEBUG" else None)
 
 
-def _fast_loop_factory() -> Any:
+def _uvloop_factory() -> Any:
     try:
         import uvloop  # noqa: PLC0415 (optional)
     except ImportError:
