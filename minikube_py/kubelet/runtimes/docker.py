@@ -33,7 +33,7 @@ from minikube_py.kubelet.runtimes.docker_states import (
 from minikube_py.kubelet.runtimes.docker_stats import container_stats
 from minikube_py.kubelet.runtimes.docker_streams import open_attach, open_exec, read_logs
 from minikube_py.kubelet.runtimes.namespace_dial import open_in_namespace
-from minikube_py.kubelet.runtimes.pause_image import platform_architecture
+from minikube_py.kubelet.runtimes.pause_image import PAUSE_IMAGE, platform_architecture
 from minikube_py.kubelet.runtimes.protocol import (
     CgroupLimits,
     ContainerSpec,
@@ -105,14 +105,24 @@ class DockerRuntime:
         name = label.container_name(label.SANDBOX_CONTAINER, spec.pod, spec.attempt)
         config = sandbox_config(spec, self._owner, ip, network)
         try:
-            inspected = await self._launcher.create_and_start(name, config)
+            inspected = await self._launch_sandbox(name, config)
             return await self._attach(inspected, spec)
         except (EngineError, RuntimeFailure) as error:
-            self._images.forget_pause()
             await self.stop_sandboxes(spec.pod.uid)
             if ip:
                 await self._network.detach("", ip)
             raise RuntimeFailure("CreatePodSandboxError", start_error(error.message)) from error
+
+    async def _launch_sandbox(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self._launcher.create_and_start(name, config)
+        except EngineError as error:
+            if error.status != 404 or PAUSE_IMAGE not in error.message:
+                raise
+        # Somebody has removed the pause image since it was looked for.
+        self._images.forget_pause()
+        await self._images.ensure_pause()
+        return await self._launcher.create_and_start(name, config)
 
     async def _attach(self, inspected: dict[str, Any], spec: SandboxSpec) -> SandboxState:
         state = sandbox_state(inspected)

@@ -116,6 +116,8 @@ def container_config(spec: ContainerSpec, owner: Owner, joined: Joined) -> dict[
 def _host_config(spec: ContainerSpec, joined: Joined) -> dict[str, Any]:
     sandbox = f"container:{joined.sandbox_id}"
     pid_mode = "host" if spec.host_pid else sandbox if joined.shares_processes else ""
+    if spec.pid_target and not pid_mode:
+        pid_mode = f"container:{spec.pid_target}"
     return {
         "NetworkMode": sandbox,
         "IpcMode": "host" if spec.host_ipc else sandbox,
