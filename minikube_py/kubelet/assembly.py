@@ -20,6 +20,7 @@ from minikube_py.kubelet.services import HealthSource, HookRunner, PodServices, 
 from minikube_py.kubelet.simulated_volumes import SimulatedVolumes
 from minikube_py.kubelet.volumes.node_paths import NodePaths
 from minikube_py.kubelet.volumes.tokens import Tokens
+from minikube_py.objects.errors import Object
 from minikube_py.reconciling.informer import Informer, InformerSet
 from minikube_py.reconciling.recorder import EventRecorder
 
@@ -42,6 +43,7 @@ class NodeParts:
     status: NodeStatus
     pod_changed: Callable[[str], None]
     objects_changed: Callable[[str], None]
+    resize_refusal: Callable[[Object], tuple[str, str] | None]
 
 
 def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
@@ -67,7 +69,7 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
         client=parts.client,
         runtime=parts.runtime,
         volumes=volumes,
-        images=Images(parts.runtime, references, recorder),
+        images=Images(parts.runtime, references, recorder, parts.status.images_changed),
         specs=Specs(references, volumes, node, dns, pods_directory),
         hooks=hooks,
         health=health,
@@ -75,6 +77,7 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
         host_ips=lambda: parts.status.addresses,
         pods_directory=pods_directory,
         release=references.release,
+        resize_refusal=parts.resize_refusal,
     )
     return services, cleaner
 

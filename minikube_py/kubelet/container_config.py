@@ -102,6 +102,7 @@ class Specs:
             host_network=bool(pod["spec"].get("hostNetwork")),
             host_pid=bool(pod["spec"].get("hostPID")),
             host_ipc=bool(pod["spec"].get("hostIPC")),
+            pid_target=started.running.get(spec.get("targetContainerName") or "", ""),
             stop_signal=str((spec.get("lifecycle") or {}).get("stopSignal") or ""),
             labels=pod["metadata"].get("labels") or {},
             annotations=pod["metadata"].get("annotations") or {},

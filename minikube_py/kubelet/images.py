@@ -31,7 +31,15 @@ _DOCKER_HUB = "index.docker.io"
 class Images:
     """Implements ImageSource."""
 
-    def __init__(self, runtime: ContainerRuntime, references: References, recorder: EventRecorder) -> None:
+    def __init__(
+        self,
+        runtime: ContainerRuntime,
+        references: References,
+        recorder: EventRecorder,
+        pulled: Callable[[], None] = lambda: None,
+    ) -> None:
+        """pulled is called after each successful pull."""
+        self._pulled = pulled
         self._runtime = runtime
         self._references = references
         self._recorder = recorder
@@ -89,6 +97,7 @@ class Images:
         )
         self._event(pod, container, NORMAL, "Pulled", text)
         self._back_off.pop(_key(pod, container), None)
+        self._pulled()
         return state
 
     def _refuse_in_back_off(self, pod: Object, container: PodContainer) -> None:

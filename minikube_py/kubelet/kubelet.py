@@ -16,7 +16,7 @@ from minikube_py.kubelet.leases import LeaseTimer
 from minikube_py.kubelet.network.protocol import PodNetwork
 from minikube_py.kubelet.node_object import MOST_PODS
 from minikube_py.kubelet.node_status import NodeSettings, NodeStatus
-from minikube_py.kubelet.pod_admission import refusal
+from minikube_py.kubelet.pod_admission import refusal, resize_refusal
 from minikube_py.kubelet.pod_worker import PodWorker
 from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, PodState, RuntimeFailure
 from minikube_py.kubelet.streams import NodeStreams
@@ -106,6 +106,7 @@ class Kubelet:
             status=self.status,
             pod_changed=self._pod_changed,
             objects_changed=self._objects_changed,
+            resize_refusal=self._resize_refusal,
         )
         self._services, self._volumes_cleaner = assemble(parts)
         self._streams = NodeStreams(options.node_name, options.runtime, self._find_pod)
@@ -183,6 +184,14 @@ class Kubelet:
 
     def _ended(self, uid: str) -> None:
         self._workers.pop(uid, None)
+        for worker in self._workers.values():
+            if worker.waits_for_room:
+                worker.wake()
+
+    def _resize_refusal(self, pod: Object) -> tuple[str, str] | None:
+        uid = pod["metadata"]["uid"]
+        others = [w.pod for w in self._workers.values() if w.holds_resources and w.uid != uid]
+        return resize_refusal(pod, others, self.status.allocatable)
 
     def _pod_changed(self, uid: str) -> None:
         worker = self._workers.get(uid)

@@ -92,6 +92,19 @@ def _out_of_resources(pod: Object, active: list[Object], allocatable: Mapping[st
     return None
 
 
+def resize_refusal(pod: Object, others: Iterable[Object], allocatable: Mapping[str, Any]) -> tuple[str, str] | None:
+    """(Infeasible | Deferred, message) when the pod's new requests do not fit the node, or do not fit it now."""
+    wanted = requests(pod)
+    for name in sorted(wanted):
+        room = pod_spec.amount(allocatable, name)
+        if name in allocatable and wanted[name] > room:
+            text = f"Node didn't have enough capacity: {name}, requested: {wanted[name]}, capacity: {room}"
+            return "Infeasible", text
+    active = list(others)
+    found = _out_of_resources(pod, active, {k: v for k, v in allocatable.items() if k != "pods"})
+    return ("Deferred", found.message.removeprefix(_REJECTED)) if found is not None else None
+
+
 def _out_of(name: str, wanted: int, used: int, room: int) -> Ending:
     text = f"Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {room}"
     return Ending(f"OutOf{name}", _REJECTED + text, 0)

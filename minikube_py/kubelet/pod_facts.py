@@ -61,6 +61,7 @@ class PodFacts:
     back_off: Mapping[str, BackOff] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)
     applied_resources: Mapping[str, Object] = field(default_factory=dict)
+    resize_refusal: tuple[str, str] | None = None
     sandbox_wait: Waiting | None = None
     ending: Ending | None = None
     is_stopped: bool = False

@@ -241,11 +241,16 @@ def _plan_running(facts: PodFacts, plan: Plan, container: PodContainer, current:
         plan.actions.append(StopContainer(current, text))
     elif health.failure and current.id not in facts.hooked:
         plan.actions.append(StopContainer(current, health.failure, health.grace_seconds))
-    elif container.kind != INIT and limits_changed(container.spec, facts.applied_resources.get(current.id)):
+    elif is_resized(facts, container, current) and facts.resize_refusal is None:
         if needs_restart(container.spec, facts.applied_resources[current.id]):
             plan.actions.append(StopContainer(current, f"Container {name} resize requires restart"))
         else:
             plan.actions.append(Resize(current, container.spec.get("resources") or {}))
+
+
+def is_resized(facts: PodFacts, container: PodContainer, current: ContainerState) -> bool:
+    """Whether the running container has other cpu or memory than its spec asks for."""
+    return container.kind != INIT and limits_changed(container.spec, facts.applied_resources.get(current.id))
 
 
 def _ended_for_good(facts: PodFacts, container: PodContainer) -> bool:

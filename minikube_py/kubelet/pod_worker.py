@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from minikube_py import clock
@@ -24,6 +24,7 @@ from minikube_py.kubelet.pod_plan import (
     StartContainer,
     StartSandbox,
     StopContainer,
+    is_resized,
     plan_pod,
 )
 from minikube_py.kubelet.pod_spec import PodContainer
@@ -79,6 +80,7 @@ class PodWorker:
         self._back_off: dict[str, BackOff] = {}
         self._messages: dict[str, str] = {}
         self._applied: dict[str, Object] = {}
+        self._resize_refusal: tuple[str, str] | None = None
         self._sandbox_wait: Waiting | None = None
         self._is_set_up = False
         self._is_gone = False
@@ -152,7 +154,15 @@ class PodWorker:
     def started(self) -> StartedPod | None:
         """The pod with its running sandbox, if it has one."""
         sandbox = self._facts().sandbox
-        return StartedPod(self.pod, sandbox, self._services.host_ips()) if sandbox is not None else None
+        if sandbox is None or self.state is None:
+            return None
+        running = {c.name: c.id for c in self.state.containers if c.state == "running"}
+        return StartedPod(self.pod, sandbox, self._services.host_ips(), running)
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether a resize of the pod was put off."""
+        return self._resize_refusal is not None
 
     async def _work(self) -> None:
         try:
@@ -172,7 +182,7 @@ class PodWorker:
             self.state = await self._services.runtime.pod_state(self.uid)
             self._adopt_resources()
             await self._read_messages()
-        facts = self._facts()
+        facts = self._judge_resize(self._facts())
         plan = plan_pod(facts)
         if plan.ending is DEADLINE_EXCEEDED and self.ending is None:
             self._services.event(self.pod, NORMAL, plan.ending.reason, plan.ending.message)
@@ -180,8 +190,7 @@ class PodWorker:
         self._note_crash_waits(facts, plan)
         for action in plan.actions:
             self._perform(action)
-        facts = self._facts()
-        self._watch_health(facts)
+        self._watch_health(self._facts())
         self._publish(self._facts())
         self._finish_if_stopped()
         refresh_at = self._services.volumes.refresh_at(self.uid) if self._is_set_up and not self.is_stopped else 0.0
@@ -215,6 +224,7 @@ class PodWorker:
             back_off=self._back_off,
             messages=self._messages,
             applied_resources=self._applied,
+            resize_refusal=self._resize_refusal,
             sandbox_wait=self._sandbox_wait,
             ending=self.ending if not self._is_gone else Ending("Removed", "The pod is no longer in the API", 1),
             is_stopped=self.is_stopped,
@@ -282,6 +292,9 @@ class PodWorker:
             return
         self._sandbox_wait = None
         self._failures.pop(SANDBOX, None)
+        for old in self.state.sandboxes if self.state is not None else ():
+            if old.attempt < action.attempt:
+                await self._services.runtime.remove_container(old.id)
 
     async def _start_container(self, action: StartContainer, progress: StartProgress) -> None:
         started, name = self.started, action.container.name
@@ -353,9 +366,10 @@ class PodWorker:
             self._start(END, self._end(grace))
 
     async def _end(self, grace: int) -> None:
-        self._services.health.forget(self.uid)
+        self._services.health.begin_end(self.uid)
         state = await self._services.runtime.pod_state(self.uid)
         await self._operations.end_pod(self.pod, state, grace)
+        self._services.health.forget(self.uid)
         self.is_stopped = True
 
     def _finish_if_stopped(self) -> None:
@@ -416,6 +430,16 @@ class PodWorker:
                 self._waiting.pop(container.name, None)
                 self._back_off.pop(container.name, None)
                 self._services.images.forget_back_off(self.uid)
+
+    def _judge_resize(self, facts: PodFacts) -> PodFacts:
+        """Ask the node for room when the spec asks for other cpu or memory than the running containers have."""
+        running = [(c, facts.current(c.name)) for c in pod_spec.all_containers(self.pod)]
+        is_changed = any(s is not None and s.state == "running" and is_resized(facts, c, s) for c, s in running)
+        refusal = self._services.resize_refusal(self.pod) if is_changed else None
+        if refusal == self._resize_refusal:
+            return facts
+        self._resize_refusal = refusal
+        return replace(facts, resize_refusal=refusal)
 
     def _adopt_resources(self) -> None:
         """Of containers that an earlier kubelet started, the API's status says what they were given."""

@@ -128,6 +128,13 @@ class Prober:
                 return Health(kind != STARTUP, kind != STARTUP and _is_ready(watched), text, grace)
         return Health(watched.has_started(), watched.has_started() and _is_ready(watched))
 
+    def begin_end(self, pod_uid: str) -> None:
+        for watched in self._pods.get(pod_uid, {}).values():
+            for probe in watched.probes.values():
+                if probe.kind != READINESS:
+                    probe.stop()
+                    probe.is_on_hold = True
+
     def forget(self, pod_uid: str) -> None:
         for watched in self._pods.pop(pod_uid, {}).values():
             watched.stop()
@@ -205,6 +212,9 @@ class SimulatedProber:
     def health(self, container: ContainerState) -> Health:
         ready_at = self._runtime.ready_at(container.id)
         return Health(is_ready=ready_at is not None and ready_at <= clock.seconds())
+
+    def begin_end(self, pod_uid: str) -> None:
+        return None
 
     def forget(self, pod_uid: str) -> None:
         return None

@@ -1,7 +1,7 @@
 """What a pod worker works with: the seams to runtime, API, images, volumes, probes, and the node's own facts."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,11 +54,12 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class StartedPod:
-    """A pod with its running sandbox."""
+    """A pod with its running sandbox. running: ids of the containers that run, by name."""
 
     pod: Object
     sandbox: SandboxState
     host_ips: tuple[str, ...]
+    running: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ips(self) -> tuple[str, ...]:
@@ -92,6 +93,10 @@ class HealthSource(Protocol):
         """The pod_facts.Health of a running container."""
         ...
 
+    def begin_end(self, pod_uid: str) -> None:
+        """The pod is being stopped: only readiness still matters."""
+        ...
+
     def forget(self, pod_uid: str) -> None: ...
 
 
@@ -114,6 +119,9 @@ class PodServices:
 
     release: Callable[[str], None]
     """Called with the pod's uid when its worker needs no API objects any more."""
+
+    resize_refusal: Callable[[Object], tuple[str, str] | None]
+    """(reason, message) why the node cannot give the pod what its spec asks for now; None when it can."""
 
     def event(self, pod: Object, type_: str, reason: str, message: str, container: PodContainer | None = None) -> None:
         """Record an event about the pod or one of its containers."""

@@ -11,7 +11,7 @@ from minikube_py import clock
 from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.container_status import container_status
 from minikube_py.kubelet.pod_facts import PodFacts
-from minikube_py.kubelet.pod_plan import is_finished
+from minikube_py.kubelet.pod_plan import is_finished, is_resized
 from minikube_py.kubelet.pod_spec import INIT, SIDECAR
 from minikube_py.objects import conditions as condition_list
 from minikube_py.objects.errors import Object
@@ -164,7 +164,12 @@ def _conditions(facts: PodFacts, status: Object, old: Object) -> list[Object]:
     merged: list[Object] = deep_copy(list(old.get("conditions") or ()))
     now = clock.rfc3339(datetime.fromtimestamp(facts.now, UTC))
     generation = facts.pod["metadata"].get("generation")
+    wanted = _resize_conditions(facts)
+    for name in ("PodResizePending", "PodResizeInProgress"):
+        if name not in {c["type"] for c in wanted}:
+            condition_list.remove_condition(merged, name)
     for condition in (
+        *wanted,
         _ready_to_start(facts),
         _initialized(facts, status),
         _ready(facts, status, merged),
@@ -184,6 +189,20 @@ def _condition(type_: str, is_true: bool, reason: str = "", message: str = "") -
     if message:
         condition["message"] = message
     return condition
+
+
+def _resize_conditions(facts: PodFacts) -> list[Object]:
+    """Whether a change of cpu or memory waits, or is being carried out."""
+    if facts.ending is not None or facts.is_stopped:
+        return []
+    for container in (*pod_spec.init_containers(facts.pod), *pod_spec.regular_containers(facts.pod)):
+        current = facts.current(container.name)
+        if current is None or current.state != "running" or not is_resized(facts, container, current):
+            continue
+        if facts.resize_refusal is not None:
+            return [_condition("PodResizePending", True, *facts.resize_refusal)]
+        return [_condition("PodResizeInProgress", True)]
+    return []
 
 
 def _ready_to_start(facts: PodFacts) -> Object:

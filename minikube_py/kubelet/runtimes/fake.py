@@ -117,6 +117,7 @@ class FakeRuntime:
             created_at=clock.seconds(), ips=ips,
         )  # fmt: skip
         pod.sandboxes.append(sandbox)
+        self._owners[sandbox.id] = spec.pod.uid
         self._tell(spec.pod.uid)
         return sandbox
 
@@ -150,6 +151,7 @@ class FakeRuntime:
         pod = self._pods.get(uid)
         if pod is not None:
             pod.containers.pop(container_id, None)
+            pod.sandboxes = [sandbox for sandbox in pod.sandboxes if sandbox.id != container_id]
             self._tell(uid)
 
     async def stop_sandboxes(self, pod_uid: str) -> None:
@@ -166,11 +168,14 @@ class FakeRuntime:
     async def remove_pod(self, pod_uid: str) -> None:
         await self.stop_sandboxes(pod_uid)
         pod = self._pods.pop(pod_uid, None)
-        for container_id in pod.containers if pod is not None else ():
+        if pod is None:
+            return
+        for container_id in pod.containers:
             self._owners.pop(container_id, None)
             self._end_run(container_id)
-        if pod is not None:
-            self._tell(pod_uid)
+        for sandbox in pod.sandboxes:
+            self._owners.pop(sandbox.id, None)
+        self._tell(pod_uid)
 
     async def events(self) -> AsyncIterator[str]:
         queue: asyncio.Queue[str] = asyncio.Queue()

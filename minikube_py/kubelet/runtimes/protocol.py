@@ -119,6 +119,9 @@ class ContainerSpec:
     host_network: bool = False
     host_pid: bool = False
     host_ipc: bool = False
+    pid_target: str = ""
+    """The id of the container whose processes this one sees (an ephemeral container's target)."""
+
     stop_signal: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
