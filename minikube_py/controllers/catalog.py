@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from minikube_py.controllers.context import ControllerContext
+from minikube_py.controllers.cronjob import CronJobController
 from minikube_py.controllers.csr_approving import CertificateApprover
 from minikube_py.controllers.csr_cleaner import CertificateRequestCleaner
 from minikube_py.controllers.csr_signing import CertificateSigning
@@ -10,6 +11,7 @@ from minikube_py.controllers.deployment import DeploymentController
 from minikube_py.controllers.endpoints import EndpointsController
 from minikube_py.controllers.endpointslice import EndpointSliceController
 from minikube_py.controllers.garbagecollector import GarbageCollector
+from minikube_py.controllers.job import JobController
 from minikube_py.controllers.namespace import NamespaceController
 from minikube_py.controllers.nodeipam import NodeIpamController
 from minikube_py.controllers.nodelifecycle import NodeLifecycleController
@@ -20,6 +22,7 @@ from minikube_py.controllers.rootcacert import RootCaPublisher
 from minikube_py.controllers.serviceaccount import ServiceAccountController
 from minikube_py.controllers.tainteviction import TaintEvictionController
 from minikube_py.controllers.token_cleaner import TokenCleaner
+from minikube_py.controllers.ttlafterfinished import TtlAfterFinishedController
 from minikube_py.reconciling.controller import Controller
 
 CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
@@ -38,6 +41,9 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "deployment": DeploymentController,
     "replicaset": ReplicaSetController,
     "replicationcontroller": ReplicationControllerController,
+    "job": JobController,
+    "cronjob": CronJobController,
+    "ttlafterfinished": TtlAfterFinishedController,
     "endpoints": EndpointsController,
     "endpointslice": EndpointSliceController,
 }

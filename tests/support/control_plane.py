@@ -97,7 +97,7 @@ class BindingShim:
 
 @asynccontextmanager
 async def control_plane(
-    *, nodes: int = 3, without: Collection[str] = (), options: ControllerOptions | None = None
+    *, nodes: int = 3, without: Collection[str] = (), options: ControllerOptions | None = None, heartbeats: bool = True
 ) -> AsyncIterator[ControlPlane]:
     """Controllers run under the admin here: what each may do is tested with the policy."""
     set_mutation_detection(True)
@@ -112,7 +112,7 @@ async def control_plane(
                 options=options or ControllerOptions(root_ca_pem="-----CA-----"),
                 kinds=registry,
             )
-            stub = NodeStub(client, informers)
+            stub = NodeStub(client, informers, heartbeats=heartbeats)
             async with asyncio.TaskGroup() as group:
                 running = [group.create_task(informers.run()), group.create_task(stub.run())]
                 for name, make in CONTROLLERS.items():

@@ -21,11 +21,14 @@ NEVER_READY = "stub.mkube.io/never-ready"
 class NodeStub:
     """All nodes of a test. A node in `lost` neither reports nor runs anything."""
 
-    def __init__(self, client: Client, informers: InformerSet, *, start_seconds: float = 1.0) -> None:
+    def __init__(
+        self, client: Client, informers: InformerSet, *, start_seconds: float = 1.0, heartbeats: bool = True
+    ) -> None:
         self.client = client
         self.lost: set[str] = set()
         self.start_seconds = start_seconds
         self._informers = informers
+        self._heartbeats = heartbeats
         self._seen: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._addresses = 0
@@ -41,7 +44,8 @@ class NodeStub:
         lease = {"metadata": {"name": node, "namespace": "kube-node-lease"}, "spec": {"holderIdentity": node}}
         await self.client.create(LEASES, lease, "kube-node-lease")
         assert self._group is not None
-        self._group.create_task(self._renew(node))
+        if self._heartbeats:
+            self._group.create_task(self._renew(node))
 
     async def run(self) -> None:
         pods = self._informers.informer(PODS)
