@@ -1,7 +1,7 @@
 """Builds everything that decides who a caller is and what it may do, in the order in which the parts depend."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minikube_py.apiserver.admission.catalog import build_chain
@@ -21,7 +21,7 @@ from minikube_py.store.protocol import Store
 class IdentityOptions:
     """service_account_keys are PEM private keys, the first of which signs; issuer is whom tokens come from."""
 
-    service_account_keys: Sequence[bytes]
+    service_account_keys: Sequence[bytes] = field(repr=False)
     client_ca_pem: bytes = b""
     token_file: Path | None = None
     issuer: str = "https://kubernetes.default.svc.cluster.local"

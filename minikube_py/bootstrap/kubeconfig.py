@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ class KubeconfigEntry:
 
     server: str
     ca_pem: bytes
-    token: str = ""
+    token: str = field(default="", repr=False)
     client_certificate_pem: bytes = b""
-    client_key_pem: bytes = b""
+    client_key_pem: bytes = field(default=b"", repr=False)
     name: str = "mkube"
     namespace: str = ""
 

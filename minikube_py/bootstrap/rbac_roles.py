@@ -297,6 +297,10 @@ CLUSTER_ROLES: dict[str, DefaultRole] = {
             rule("get", "core", "nodes"),
         ]
     ),
+    # Kubernetes runs this one controller as the whole controller manager.
+    "mkube:service-account-token-controller": DefaultRole(
+        [rule("get update delete", "core", "secrets"), rule("get", "core", "serviceaccounts")]
+    ),
     "mkube:node-network": DefaultRole(
         [
             rule(READ, "core", "services endpoints namespaces"),
@@ -344,6 +348,9 @@ CLUSTER_ROLE_BINDINGS: dict[str, DefaultBinding] = {
     ),
     # mkube's own, as kubeadm and k3s have them: machines join by token, nodes renew their certificates alone.
     "system:coredns": DefaultBinding("system:coredns", service_accounts=("coredns",)),
+    "mkube:service-account-token-controller": DefaultBinding(
+        "mkube:service-account-token-controller", service_accounts=("service-account-token-controller",)
+    ),
     "mkube:node-network": DefaultBinding("mkube:node-network", groups=("system:nodes",)),
     "mkube:node-bootstrap": DefaultBinding("system:node-bootstrapper", groups=(_JOINING,)),
     "mkube:node-autoapprove-bootstrap": DefaultBinding(_NODE_CLIENT, groups=(_JOINING,)),

@@ -19,6 +19,7 @@ from minikube_py.controllers.podgc import PodGarbageCollector
 from minikube_py.controllers.replicaset import ReplicaSetController
 from minikube_py.controllers.replicationcontroller import ReplicationControllerController
 from minikube_py.controllers.rootcacert import RootCaPublisher
+from minikube_py.controllers.service_account_token import ServiceAccountTokenController
 from minikube_py.controllers.serviceaccount import ServiceAccountController
 from minikube_py.controllers.tainteviction import TaintEvictionController
 from minikube_py.controllers.token_cleaner import TokenCleaner
@@ -27,6 +28,7 @@ from minikube_py.reconciling.controller import Controller
 
 CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "serviceaccount": ServiceAccountController,
+    "service-account-token": ServiceAccountTokenController,
     "rootcacert": RootCaPublisher,
     "nodeipam": NodeIpamController,
     "nodelifecycle": NodeLifecycleController,

@@ -31,6 +31,7 @@ class ControllerOptions:
     terminated_pods_kept: int = 12500
     root_ca_pem: str = ""
     signing: Any = None
+    secret_tokens: Any = None
     workers: int = 5
     extra: dict[str, Any] = field(default_factory=dict)
 

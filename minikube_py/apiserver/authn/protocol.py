@@ -11,9 +11,9 @@ from minikube_py.apiserver.request_info import UserInfo
 class Credentials:
     """peer_certificate is the verified TLS client certificate in DER form, or b''; header names in lower case."""
 
-    headers: Mapping[str, str]
-    peer_certificate: bytes = b""
-    bearer_token: str = ""
+    headers: Mapping[str, str] = field(repr=False)
+    peer_certificate: bytes = field(default=b"", repr=False)
+    bearer_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -234,3 +234,8 @@ def test_token_file_with_a_short_line_is_refused(tmp_path: Path) -> None:
     path.write_text("abc,user\n")
     with pytest.raises(ValueError, match="line 1"):
         StaticTokens.from_file(path)
+
+
+def test_credentials_do_not_show_themselves() -> None:
+    shown = repr(Credentials({"authorization": "Bearer s3cret"}, b"s3cret", "s3cret"))
+    assert "s3cret" not in shown
