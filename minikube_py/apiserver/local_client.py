@@ -90,7 +90,7 @@ class LocalClient:
         shared, kind = self._context.records.shared, call.kind
         watch = open_watch(call)
         try:
-            async for events in watch.batches():
+            async for events in watch.endless():
                 for event in events:
                     obj = shared(kind, event.record) if event.record is not None else bookmark(kind, event)
                     yield WatchEvent(event.type, obj)

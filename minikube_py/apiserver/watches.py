@@ -127,6 +127,23 @@ class Watch:
                 step.cancel()
             await self.aclose()
 
+    async def endless(self) -> AsyncIterator[list[Event]]:
+        """Batches of changes until closed: for watchers in the process, which need neither bookmarks nor a time limit,
+        so that nothing runs while nothing changes.
+        """
+        if self._initial:
+            first, self._initial = [Event("ADDED", r.revision, r) for r in self._initial], ()
+            yield first
+        try:
+            async for batch in self._changes:
+                events = self._select(batch)
+                if events:
+                    yield events
+        except WatcherTooSlow as error:
+            raise Expired(str(error)) from None
+        finally:
+            await self.aclose()
+
     def _select(self, changes: Sequence[Change]) -> list[Event]:
         self._seen = changes[-1].revision
         selection = self._options.selection
