@@ -62,6 +62,9 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
             admission=identity.admission,
             nodes=nodes,
             authenticator=identity.authenticator,
+            token_source=identity.tokens,
+            reviews=identity.reviews.handlers(),
+            service_cidrs=(config.network.service_cidr,),
             host_names=frozenset(config.tls_sans),
         )
     )

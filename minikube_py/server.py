@@ -12,7 +12,7 @@ from minikube_py import clock
 from minikube_py.api import MASTERS, Api, build_api
 from minikube_py.apiserver.keys import index_function
 from minikube_py.bootstrap.certificate_signer import CertificateSigner
-from minikube_py.bootstrap.cluster_files import ClusterFiles, ServerRecord
+from minikube_py.bootstrap.cluster_files import ClusterFiles, ServerRecord, process_start
 from minikube_py.bootstrap.first_objects import FirstObjectsOptions, publish_api_endpoint, write_first_objects
 from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.mkube_objects import write_mkube_objects
@@ -162,6 +162,7 @@ async def _report_ready(server: Server, api: Api, pki: Pki, started: float) -> N
         docker_host=config.docker_host,
         node_names=config.node_names,
         started=clock.seconds(),
+        process_start=process_start(os.getpid()),
     )
     write_kubeconfig(config.kubeconfig_path, entry)
     server.files.write_record(record)

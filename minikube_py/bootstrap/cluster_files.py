@@ -19,6 +19,8 @@ class ServerRecord:
     docker_host: str
     node_names: tuple[str, ...]
     started: float = 0.0
+    process_start: str = ""
+    """The kernel's start time of the process (clock ticks since boot), which tells it from a later one with its pid."""
 
 
 class ClusterFiles:
@@ -38,6 +40,11 @@ class ClusterFiles:
     @property
     def record_file(self) -> Path:
         return self.data_dir / "server.json"
+
+    @property
+    def volumes_dir(self) -> Path:
+        """Where the volumes that claims were given keep their data."""
+        return self.data_dir / "volumes"
 
     def node_dir(self, node_name: str) -> Path:
         return self.data_dir / "nodes" / node_name
@@ -73,22 +80,26 @@ class ClusterFiles:
     def running_record(self) -> ServerRecord | None:
         """The record, when its process lives and is a server on this directory."""
         record = self.read_record()
-        if record is None or not _is_mkube_process(record.pid):
+        if record is None or not _is_alive(record.pid) or process_start(record.pid) != record.process_start:
             return None
         return record
 
 
-def _is_mkube_process(pid: int) -> bool:
-    """True when the process lives; on Linux also its command line must name mkube, since pids are used again."""
+def process_start(pid: int) -> str:
+    """When the process began, as text that no later process with the same pid has; '' where the system has no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # The command's name, in parentheses, may hold anything; the 20th field after it is the start time.
+    return fields.rpartition(")")[2].split()[19]
+
+
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass
-    command = Path(f"/proc/{pid}/cmdline")
-    try:
-        words = command.read_bytes().decode(errors="replace")
-    except OSError:
-        return not command.parent.parent.joinpath("self").exists()
-    return "mkube" in words or "minikube_py" in words
+        return True
+    return True
