@@ -54,7 +54,7 @@ def object_name(request: AdmissionRequest) -> str:
     """The object's name as far as it is known: a name that is still to be generated shows its prefix."""
     if request.info.name:
         return request.info.name
-    metadata = (request.obj or {}).get("metadata") or {}
+    metadata = (request.obj or request.old or {}).get("metadata") or {}
     return metadata.get("name") or metadata.get("generateName") or "Unknown"
 
 

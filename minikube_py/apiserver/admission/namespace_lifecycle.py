@@ -3,7 +3,7 @@
 Source: the admission controllers reference page; texts as in apiserver pkg/admission/plugin/namespace/lifecycle.
 """
 
-from minikube_py.apiserver.admission.context import NAMESPACES, Plugin, refuse
+from minikube_py.apiserver.admission.context import NAMESPACES, Plugin, object_name, refuse
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.objects.errors import NotFound
 
@@ -23,7 +23,7 @@ class NamespaceLifecycle(Plugin):
     def _check(self, request: AdmissionRequest) -> None:
         info = request.info
         if (info.group, info.resource) == ("", "namespaces"):
-            if request.operation == "DELETE" and not info.subresource and info.name in IMMORTAL:
+            if request.operation == "DELETE" and not info.subresource and object_name(request) in IMMORTAL:
                 raise refuse(request, "this namespace may not be deleted")
             return
         if request.operation != "CREATE" or not info.namespace or info.resource == "localsubjectaccessreviews":

@@ -1,5 +1,6 @@
 import asyncio
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -79,6 +80,11 @@ def test_names_order_and_what_is_missing(context: AdmissionContext) -> None:
 async def test_immortal_namespaces(context: AdmissionContext, name: str) -> None:
     made = admission_request("DELETE", "namespaces", namespace=name, name=name)
     with pytest.raises(Forbidden, match=f'namespaces "{name}" is forbidden: this namespace may not be deleted'):
+        await run(plugin(context, "NamespaceLifecycle"), made)
+    # One of a deleted collection is named by the object alone.
+    made = admission_request("DELETE", "namespaces", None, {"metadata": {"name": name}}, name="-")
+    made.info = replace(made.info, name="", namespace="")
+    with pytest.raises(Forbidden, match="may not be deleted"):
         await run(plugin(context, "NamespaceLifecycle"), made)
 
 
