@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from minikube_py.resources import schema
+from minikube_py.resources.admissionregistration import policies, webhooks
+from minikube_py.resources.apiextensions import customresourcedefinition
+from minikube_py.resources.apiregistration import apiservice
 from minikube_py.resources.apps import controllerrevision, daemonset, deployment, replicaset, statefulset
+from minikube_py.resources.authorization import reviews
 from minikube_py.resources.autoscaling import horizontalpodautoscaler
 from minikube_py.resources.batch import cronjob, job
+from minikube_py.resources.certificates import certificatesigningrequest, trust
+from minikube_py.resources.coordination import lease
 from minikube_py.resources.core import (
     binding,
     componentstatus,
@@ -26,9 +32,18 @@ from minikube_py.resources.core import (
     service,
     serviceaccount,
 )
+from minikube_py.resources.discovery import endpointslice
+from minikube_py.resources.flowcontrol import priority
 from minikube_py.resources.kind import GVK, KindRules, ResourceKind, Subresource
+from minikube_py.resources.networking import addresses, ingress, ingressclass, networkpolicy
+from minikube_py.resources.node import runtimeclass
 from minikube_py.resources.policy import poddisruptionbudget
+from minikube_py.resources.rbac import roles
 from minikube_py.resources.registry import KindRegistry
+from minikube_py.resources.resource import dra
+from minikube_py.resources.scheduling import priorityclass
+from minikube_py.resources.storage import csi, storageclass
+from minikube_py.resources.storagemigration import storageversionmigration
 
 RULES: dict[tuple[str, str], KindRules] = {
     ("", "Binding"): binding.RULES,
@@ -57,7 +72,50 @@ RULES: dict[tuple[str, str], KindRules] = {
     ("autoscaling", "HorizontalPodAutoscaler"): horizontalpodautoscaler.RULES,
     ("batch", "CronJob"): cronjob.RULES,
     ("batch", "Job"): job.RULES,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): policies.MUTATING_POLICY_RULES,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): policies.MUTATING_BINDING_RULES,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): webhooks.MUTATING_RULES,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): policies.POLICY_RULES,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): policies.BINDING_RULES,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): webhooks.VALIDATING_RULES,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): customresourcedefinition.RULES,
+    ("apiregistration.k8s.io", "APIService"): apiservice.RULES,
+    ("authentication.k8s.io", "TokenReview"): reviews.TOKEN_RULES,
+    ("authorization.k8s.io", "LocalSubjectAccessReview"): reviews.LOCAL_ACCESS_RULES,
+    ("authorization.k8s.io", "SelfSubjectAccessReview"): reviews.SELF_ACCESS_RULES,
+    ("authorization.k8s.io", "SubjectAccessReview"): reviews.ACCESS_RULES,
+    ("certificates.k8s.io", "CertificateSigningRequest"): certificatesigningrequest.RULES,
+    ("certificates.k8s.io", "ClusterTrustBundle"): trust.BUNDLE_RULES,
+    ("certificates.k8s.io", "PodCertificateRequest"): trust.REQUEST_RULES,
+    ("coordination.k8s.io", "Lease"): lease.RULES,
+    ("coordination.k8s.io", "LeaseCandidate"): lease.CANDIDATE_RULES,
+    ("discovery.k8s.io", "EndpointSlice"): endpointslice.RULES,
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): priority.SCHEMA_RULES,
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): priority.LEVEL_RULES,
+    ("networking.k8s.io", "IPAddress"): addresses.IP_ADDRESS_RULES,
+    ("networking.k8s.io", "Ingress"): ingress.RULES,
+    ("networking.k8s.io", "IngressClass"): ingressclass.RULES,
+    ("networking.k8s.io", "NetworkPolicy"): networkpolicy.RULES,
+    ("networking.k8s.io", "ServiceCIDR"): addresses.SERVICE_CIDR_RULES,
+    ("node.k8s.io", "RuntimeClass"): runtimeclass.RULES,
     ("policy", "PodDisruptionBudget"): poddisruptionbudget.RULES,
+    ("rbac.authorization.k8s.io", "ClusterRole"): roles.CLUSTER_ROLE_RULES,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): roles.CLUSTER_ROLE_BINDING_RULES,
+    ("rbac.authorization.k8s.io", "Role"): roles.ROLE_RULES,
+    ("rbac.authorization.k8s.io", "RoleBinding"): roles.ROLE_BINDING_RULES,
+    ("resource.k8s.io", "DeviceClass"): dra.CLASS_RULES,
+    ("resource.k8s.io", "DeviceTaintRule"): dra.TAINT_RULES,
+    ("resource.k8s.io", "ResourceClaim"): dra.CLAIM_RULES,
+    ("resource.k8s.io", "ResourceClaimTemplate"): dra.TEMPLATE_RULES,
+    ("resource.k8s.io", "ResourceSlice"): dra.SLICE_RULES,
+    ("scheduling.k8s.io", "PriorityClass"): priorityclass.RULES,
+    ("storage.k8s.io", "CSIDriver"): csi.DRIVER_RULES,
+    ("storage.k8s.io", "CSINode"): csi.NODE_RULES,
+    ("storage.k8s.io", "CSIStorageCapacity"): csi.CAPACITY_RULES,
+    ("storage.k8s.io", "StorageClass"): storageclass.RULES,
+    ("storage.k8s.io", "VolumeAttachment"): csi.ATTACHMENT_RULES,
+    ("storage.k8s.io", "VolumeAttributesClass"): storageclass.ATTRIBUTES_RULES,
+    ("storagemigration.k8s.io", "StorageVersionMigration"): storageversionmigration.RULES,
 }
 """The rules of each kind by (group, Kind), for all its versions unless VERSION_RULES names one."""
 
