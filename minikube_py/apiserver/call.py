@@ -96,6 +96,10 @@ class Exchange(Protocol):
 
     def body_chunks(self) -> AsyncIterator[bytes]: ...
 
+    def header_values(self, name: str) -> list[str]:
+        """Every value of a header that may repeat."""
+        ...
+
     def query_values(self, name: str) -> list[str]:
         """Every value of a query parameter that may repeat."""
         ...

@@ -51,6 +51,9 @@ class HttpExchange:
         async for chunk in self._request.content.iter_any():
             yield chunk
 
+    def header_values(self, name: str) -> list[str]:
+        return self._request.headers.getall(name, [])
+
     def query_values(self, name: str) -> list[str]:
         return [value for key, value in parse_qsl(self.raw_query, keep_blank_values=True) if key == name]
 
@@ -206,7 +209,6 @@ class Listener:
             {name.lower(): value for name, value in raw.headers.items()},
             exchange,
             peer_certificate(raw.transport),
-            lambda name: raw.headers.getall(name, []),
         )
         reply = await run(self._pipeline, request)
         if isinstance(reply, Taken) or exchange.response is not None:

@@ -24,7 +24,6 @@ class HttpRequest:
     headers: Mapping[str, str]
     exchange: Exchange
     peer_certificate: bytes = b""
-    header_values: Callable[[str], list[str]] = lambda _name: []
     info: RequestInfo = _UNPARSED
     user: UserInfo = _NOBODY
     warnings: list[str] = field(default_factory=list)

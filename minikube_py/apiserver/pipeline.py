@@ -111,7 +111,7 @@ async def act_as(pipeline: Pipeline, request: HttpRequest) -> None:
     if not is_impersonating(request.headers) or pipeline.context.authorizer is None:
         return
     names = {name for name in request.headers if name.startswith("impersonate-")}
-    values = {name: request.header_values(name) for name in names}
+    values = {name: request.exchange.header_values(name) for name in names}
     request.user = impersonate(request.user, values, pipeline.context.authorizer)
 
 

@@ -1,29 +1,27 @@
 """A real API server over a memory store in the test's own loop, with clients for any user, and HTTPS when wanted."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from minikube_py.apiserver.admission.catalog import build_admission
-from minikube_py.apiserver.admission.context import AdmissionContext
-from minikube_py.apiserver.authn.catalog import UnionAuthenticator
-from minikube_py.apiserver.authn.static_tokens import StaticTokens
-from minikube_py.apiserver.authn.x509 import ClientCertificates
-from minikube_py.apiserver.authz.catalog import build_authorization
-from minikube_py.apiserver.authz.feed import AuthorizationFeed
+from minikube_py.apiserver.context import NoNodes
+from minikube_py.apiserver.identity import IdentityOptions, build_identity
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.apiserver.server import ApiServer, ApiServerOptions
 from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
+from minikube_py.client.node_connection import NodeConnections
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.kind import GVR
 from minikube_py.store.memory import MemoryStore
 from minikube_py.store.protocol import Store
 
 NAMESPACES = GVR("", "v1", "namespaces")
+SERVICE_ACCOUNTS = GVR("", "v1", "serviceaccounts")
 FIRST_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -64,24 +62,36 @@ test_cluster.__test__ = False  # type: ignore[attr-defined]
 
 
 @asynccontextmanager
-async def https_cluster(directory: Path) -> AsyncIterator[HttpsCluster]:
+async def https_cluster(directory: Path, nodes: NodeConnections | None = None) -> AsyncIterator[HttpsCluster]:
     """A server with authentication, RBAC and admission on a free port. Keys and kubeconfig are in `directory`."""
     pki = ensure_pki(PkiOptions(directory / "pki"))
     store = MemoryStore()
     reader = StoreReader(store, built_in_kinds())
-    authorization = build_authorization(reader)
-    admission = build_admission(AdmissionContext(reader, authorization.union, authorization.rbac))
-    authenticator = UnionAuthenticator([ClientCertificates(pki.client_ca_pem), StaticTokens.from_file(pki.token_file)])
+    keys, ca = pki.service_account_keys(), pki.client_ca_pem
+    identity = build_identity(reader, IdentityOptions(keys, ca, pki.token_file))
     api = ApiServer(
-        ApiServerOptions(reader, authorizer=authorization.union, admission=admission, authenticator=authenticator)
+        ApiServerOptions(
+            reader,
+            authorizer=identity.authorization.union,
+            admission=identity.admission,
+            authenticator=identity.authenticator,
+            token_source=identity.tokens,
+            reviews=identity.reviews.handlers(),
+            nodes=nodes or NoNodes(),
+        )
     )
-    AuthorizationFeed(store, authorization).load()
+    feed = identity.feed(store)
+    feed.load()
+    follower = asyncio.ensure_future(feed.run())
     async with api.serve_https("127.0.0.1", 0, pki.server_ssl_context()) as port:
         entry = KubeconfigEntry(f"https://127.0.0.1:{port}", pki.server_ca_pem, token=pki.admin_token)
         write_kubeconfig(directory / "kubeconfig", entry)
         cluster = HttpsCluster(api, store, port, pki, directory / "kubeconfig")
+        identity.admission_context.client = cluster.client()
         await _make_namespaces(cluster)
+        await cluster.client().create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
         yield cluster
+    follower.cancel()
 
 
 async def _make_namespaces(cluster: Cluster) -> None:

@@ -6,6 +6,9 @@ from minikube_py.apiserver.subresources.ephemeralcontainers import ephemeralcont
 from minikube_py.apiserver.subresources.finalize import finalize
 from minikube_py.apiserver.subresources.pods_binding import bind
 from minikube_py.apiserver.subresources.pods_eviction import evict
+from minikube_py.apiserver.subresources.pods_exec import attach, run_command
+from minikube_py.apiserver.subresources.pods_log import log
+from minikube_py.apiserver.subresources.pods_portforward import forward
 from minikube_py.apiserver.subresources.resize import resize
 from minikube_py.apiserver.subresources.scale import scale
 from minikube_py.apiserver.subresources.serviceaccounts_token import token
@@ -13,9 +16,13 @@ from minikube_py.apiserver.subresources.status import status
 
 SUBRESOURCES: dict[tuple[str, str, str], Handler] = {
     ("", "namespaces", "finalize"): finalize,
+    ("", "pods", "attach"): attach,
     ("", "pods", "binding"): bind,
     ("", "pods", "ephemeralcontainers"): ephemeralcontainers,
     ("", "pods", "eviction"): evict,
+    ("", "pods", "exec"): run_command,
+    ("", "pods", "log"): log,
+    ("", "pods", "portforward"): forward,
     ("", "pods", "resize"): resize,
     ("", "replicationcontrollers", "scale"): scale,
     ("", "serviceaccounts", "token"): token,

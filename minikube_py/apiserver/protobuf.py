@@ -1,0 +1,117 @@
+"""Turns objects into Kubernetes' protobuf form and back: `application/vnd.kubernetes.protobuf`.
+
+A body is `k8s\\0` and a runtime.Unknown: the type, then the object's own message. A watch is a row of frames, each a
+4-byte big-endian length and a WatchEvent whose object is such a body. Source: apimachinery runtime/serializer/protobuf
+and the API concepts page on protobuf.
+"""
+
+import struct
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from minikube_py.apiserver.protobuf_messages import Message, table
+from minikube_py.apiserver.protobuf_values import PAYLOADS, ProtobufError, delimited, only_field
+from minikube_py.objects.errors import Object
+from minikube_py.resources.kind import GVK
+
+__all__ = ["NotEncodable", "ProtobufError", "decode", "encode", "encode_list", "encode_message", "watch_frame"]
+
+MAGIC = b"k8s\x00"
+_NO_CONTENT_TYPE = b"\x1a\x00\x22\x00"
+_ITEMS_TAG = b"\x12"
+
+
+class NotEncodable(ProtobufError):
+    """The kind has no protobuf form (custom resources, Tables): answer in JSON, or 406."""
+
+
+def has_protobuf(gvk: GVK) -> bool:
+    return table().find(gvk.api_version, gvk.kind) is not None
+
+
+def encode(obj: Object, gvk: GVK | None = None) -> bytes:
+    """A response body. gvk None means what the object says of itself. Raises NotEncodable, ProtobufError."""
+    api_version, kind = (gvk.api_version, gvk.kind) if gvk else (obj.get("apiVersion", ""), obj.get("kind", ""))
+    return _envelope(api_version, kind, _encode(_message(api_version, kind), obj))
+
+
+def encode_message(obj: Object, gvk: GVK) -> bytes:
+    """The object's own message without the envelope, for encode_list. Raises NotEncodable, ProtobufError."""
+    return _encode(_message(gvk.api_version, gvk.kind), obj)
+
+
+def encode_list(metadata: Object, items: Iterable[bytes], gvk: GVK) -> bytes:
+    """The body of a list of kind gvk from its items' messages, which may be kept from one list to the next."""
+    header = _encode(_message("meta.k8s.io/v1", "PartialObjectMetadataList"), {"metadata": metadata})
+    # Every list kind has its ListMeta as field 1 and its items as field 2.
+    parts = [header, *(_ITEMS_TAG + delimited(item) for item in items)]
+    return _envelope(gvk.api_version, gvk.kind, b"".join(parts))
+
+
+def watch_frame(event_type: str, body: bytes) -> bytes:
+    """One frame of a watch. body is what `encode` gives."""
+    raw = b"\x0a" + delimited(body)
+    event = b"\x0a" + delimited(event_type.encode()) + b"\x12" + delimited(raw)
+    return struct.pack(">I", len(event)) + event
+
+
+def decode(data: bytes) -> Object:
+    """The object in a request body, with apiVersion and kind. Raises ProtobufError."""
+    if not data.startswith(MAGIC):
+        raise ProtobufError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
+    try:
+        return _decode(data)
+    except (IndexError, UnicodeDecodeError, RecursionError, ValueError, struct.error) as error:
+        if isinstance(error, ProtobufError):
+            raise
+        raise ProtobufError(f"the protobuf message can't be read: {error}") from error
+
+
+def _decode(data: bytes) -> Object:
+    unknown = data[len(MAGIC) :]
+    type_meta = only_field(unknown, 0x0A)
+    api_version, kind = only_field(type_meta, 0x0A).decode(), only_field(type_meta, 0x12).decode()
+    raw, content_type = only_field(unknown, 0x12), only_field(unknown, 0x22)
+    if content_type == b"application/json":
+        found = orjson.loads(raw)
+        if not isinstance(found, dict):
+            raise ProtobufError("the JSON in the protobuf envelope is not an object")
+        return found
+    return {"kind": kind, "apiVersion": api_version, **_message(api_version, kind).decode(raw)}
+
+
+def _message(api_version: str, kind: str) -> Message:
+    found = table().find(api_version, kind)
+    if found is None:
+        raise NotEncodable(f"{kind or 'an object without kind'} in version {api_version!r} has no protobuf form")
+    found_table = table()
+    found_table.raw = (_write_raw, _read_raw)
+    return found
+
+
+def _encode(message: Message, obj: Object) -> bytes:
+    try:
+        return message.encode(obj)
+    except (AttributeError, TypeError, ValueError, OverflowError, struct.error) as error:
+        if isinstance(error, ProtobufError):
+            raise
+        raise ProtobufError(f"the object does not fit its protobuf message: {error}") from error
+
+
+def _envelope(api_version: str, kind: str, message: bytes) -> bytes:
+    type_meta = b"\x0a" + delimited(api_version.encode()) + b"\x12" + delimited(kind.encode())
+    return b"".join((MAGIC, b"\x0a", delimited(type_meta), b"\x12", delimited(message), _NO_CONTENT_TYPE))
+
+
+def _write_raw(value: Any) -> bytes:
+    return PAYLOADS["json"][0](value)
+
+
+def _read_raw(payload: bytes) -> Any:
+    """An embedded object: JSON text, or a whole body of its own."""
+    raw = only_field(payload, 0x0A)
+    if raw.startswith(MAGIC):
+        return _decode(raw)
+    return orjson.loads(raw) if raw else None

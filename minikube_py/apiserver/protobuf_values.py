@@ -1,0 +1,233 @@
+"""Writes and reads single protobuf values: varints, strings, and Kubernetes' types that are not objects in JSON.
+
+A payload is what follows a tag: for length-delimited types the bytes without their length. Sources: the protobuf
+encoding guide; apimachinery's Time, MicroTime, Quantity, IntOrString, RawExtension and FieldsV1.
+"""
+
+import binascii
+import calendar
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MASK = (1 << 64) - 1
+_SHORT = [bytes((number,)) for number in range(128)]
+_DOUBLE = struct.Struct("<d")
+
+
+class ProtobufError(ValueError):
+    """Bytes that are not a message of the kind they say, or an object that does not fit its message."""
+
+
+def varint(number: int) -> bytes:
+    """A signed 64-bit number as proto2 writes int32, int64, bool and lengths."""
+    if 0 <= number < 128:
+        return _SHORT[number]
+    number &= _MASK
+    out = bytearray()
+    while number >= 128:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """(number without sign, next position). Raises IndexError at the end of the data."""
+    byte = data[position]
+    position += 1
+    if byte < 128:
+        return byte, position
+    number, shift = byte & 127, 7
+    while True:
+        byte = data[position]
+        position += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number & _MASK, position
+        shift += 7
+        if shift > 63:
+            raise ProtobufError("a number has more than 10 bytes")
+
+
+def signed(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number
+
+
+def skip(data: bytes, position: int, wire_type: int) -> int:
+    """The position after a value of a field that is not known."""
+    if wire_type == VARINT:
+        return read_varint(data, position)[1]
+    if wire_type == BYTES:
+        length, position = read_varint(data, position)
+        return position + length
+    if wire_type == FIXED64:
+        return position + 8
+    if wire_type == FIXED32:
+        return position + 4
+    raise ProtobufError(f"wire type {wire_type} is not used by Kubernetes")
+
+
+def delimited(payload: bytes) -> bytes:
+    """A payload behind its length."""
+    return varint(len(payload)) + payload
+
+
+# --- payloads of length-delimited types: (write, read) ---------------------------------------------------------------
+
+
+def _write_string(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else str(value).encode()
+
+
+def _read_string(payload: bytes) -> str:
+    return payload.decode()
+
+
+def _write_bytes(value: Any) -> bytes:
+    try:
+        return b64decode(value, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ProtobufError(f"not base64: {error}") from error
+
+
+def _read_bytes(payload: bytes) -> str:
+    return b64encode(payload).decode()
+
+
+@lru_cache(4096)
+def _write_time(value: str) -> bytes:
+    """Whole seconds only: Kubernetes drops the rest of a Time. The zero time is the empty message."""
+    seconds = calendar.timegm(datetime.fromisoformat(value).utctimetuple())
+    return b"\x08" + varint(seconds) + b"\x10\x00"
+
+
+@lru_cache(4096)
+def _write_micro_time(value: str) -> bytes:
+    moment = datetime.fromisoformat(value)
+    seconds = calendar.timegm(moment.utctimetuple())
+    return b"\x08" + varint(seconds) + b"\x10" + varint(moment.microsecond * 1000)
+
+
+def _read_timestamp(payload: bytes) -> datetime:
+    seconds = nanoseconds = position = 0
+    while position < len(payload):
+        tag, position = read_varint(payload, position)
+        if tag & 7 != VARINT:
+            position = skip(payload, position, tag & 7)
+            continue
+        number, position = read_varint(payload, position)
+        if tag == 0x08:
+            seconds = signed(number)
+        elif tag == 0x10:
+            nanoseconds = signed(number)
+    try:
+        return _EPOCH + timedelta(seconds=seconds, microseconds=nanoseconds // 1000)
+    except OverflowError as error:
+        raise ProtobufError(f"{seconds} seconds is not a time that can be written") from error
+
+
+@lru_cache(4096)
+def _read_time(payload: bytes) -> str | None:
+    return _read_timestamp(payload).strftime("%Y-%m-%dT%H:%M:%SZ") if payload else None
+
+
+def _read_micro_time(payload: bytes) -> str | None:
+    return _read_timestamp(payload).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if payload else None
+
+
+def _write_quantity(value: Any) -> bytes:
+    return b"\x0a" + delimited(str(value).encode())
+
+
+def _read_quantity(payload: bytes) -> str:
+    return only_field(payload, 0x0A).decode() or "0"
+
+
+def _write_int_or_string(value: Any) -> bytes:
+    if isinstance(value, str):
+        return b"\x08\x01\x10\x00\x1a" + delimited(value.encode())
+    return b"\x08\x00\x10" + varint(int(value)) + b"\x1a\x00"
+
+
+def _read_int_or_string(payload: bytes) -> int | str:
+    kind, number, text, position = 0, 0, "", 0
+    while position < len(payload):
+        tag, position = read_varint(payload, position)
+        if tag == 0x08:
+            kind, position = read_varint(payload, position)
+        elif tag == 0x10:
+            number, position = read_varint(payload, position)
+        elif tag == 0x1A:
+            length, position = read_varint(payload, position)
+            text = payload[position : position + length].decode()
+            position += length
+        else:
+            position = skip(payload, position, tag & 7)
+    return text if kind == 1 else signed(number)
+
+
+def _write_json(value: Any) -> bytes:
+    return b"\x0a" + delimited(orjson.dumps(value))
+
+
+def _read_json(payload: bytes) -> Any:
+    raw = only_field(payload, 0x0A)
+    return orjson.loads(raw) if raw else None
+
+
+def write_double(value: Any) -> bytes:
+    return _DOUBLE.pack(value)
+
+
+def read_double(data: bytes, position: int) -> float | int:
+    """JSON has one kind of number: a whole double reads as an integer, as Go prints it."""
+    number: float = _DOUBLE.unpack_from(data, position)[0]
+    return int(number) if number.is_integer() and abs(number) < 1e21 else number
+
+
+def only_field(payload: bytes, wanted: int) -> bytes:
+    """The bytes of a message's one field; b'' when it is not there."""
+    found, position = b"", 0
+    while position < len(payload):
+        tag, position = read_varint(payload, position)
+        if tag == wanted:
+            length, position = read_varint(payload, position)
+            found = payload[position : position + length]
+            position += length
+        else:
+            position = skip(payload, position, tag & 7)
+    return found
+
+
+
+Write = Callable[[Any], bytes]
+Read = Callable[[bytes], Any]
+
+PAYLOADS: dict[str, tuple[Write, Read]] = {
+    "s": (_write_string, _read_string),
+    "b": (_write_bytes, _read_bytes),
+    "time": (_write_time, _read_time),
+    "microtime": (_write_micro_time, _read_micro_time),
+    "quantity": (_write_quantity, _read_quantity),
+    "intorstring": (_write_int_or_string, _read_int_or_string),
+    "json": (_write_json, _read_json),
+}
+
+EMPTY: dict[str, bytes] = {
+    "s": b"",
+    "time": b"",
+    "microtime": b"",
+    "quantity": _write_quantity("0"),
+    "intorstring": _write_int_or_string(0),
+    "json": b"",
+    "raw": b"",
+}
+"""What Go writes for a field of the type that is not set (bytes that are not set are not written)."""
