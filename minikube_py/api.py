@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from minikube_py.apiserver.authz.feed import AuthorizationFeed
 from minikube_py.apiserver.identity import IdentityOptions, build_identity
+from minikube_py.apiserver.openid_paths import openid_paths
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.apiserver.server import ApiServer, ApiServerOptions
@@ -68,6 +69,8 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
             host_names=frozenset(config.tls_sans),
         )
     )
+    for path, handler in openid_paths(identity.tokens).items():
+        server.paths.add(path, handler)
     api = Api(server, identity.feed(store))
     identity.admission_context.client = api.admin()
     return api

@@ -6,11 +6,13 @@ import os
 import ssl
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from typing import Any
 
 from minikube_py import clock
 from minikube_py.api import MASTERS, Api, build_api
 from minikube_py.apiserver.keys import index_function
+from minikube_py.apiserver.node_paths import node_paths
 from minikube_py.bootstrap.certificate_signer import CertificateSigner
 from minikube_py.bootstrap.cluster_files import ClusterFiles, ServerRecord, process_start
 from minikube_py.bootstrap.first_objects import FirstObjectsOptions, publish_api_endpoint, write_first_objects
@@ -107,6 +109,9 @@ def _certificate_names(config: ServerConfig) -> Iterator[str]:
 
 async def _listen(server: Server, api: Api, pki: Pki, group: asyncio.TaskGroup) -> None:
     server.ssl_context = pki.server_ssl_context()
+    settings = {"network": asdict(server.config.network)}
+    for path, handler in node_paths(server.nodes, settings).items():
+        api.server.paths.add(path, handler)
     api.server.health.add("first-objects", lambda: "" if server.is_ready else "starting", ready_only=True)
     listener = api.server.serve_https(server.config.bind_address, server.port, server.ssl_context)
     try:

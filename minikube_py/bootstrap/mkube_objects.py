@@ -59,6 +59,7 @@ def _node_network_rules() -> list[Object]:
     return [
         {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": read},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
+        {"nonResourceURLs": ["/mkube/v1/cluster", "/mkube/v1/tunnel"], "verbs": ["get"]},
     ]
 
 

@@ -1,0 +1,3 @@
+"""Says which Kubernetes API this is."""
+
+GIT_VERSION = "v1.37.0"
