@@ -60,7 +60,7 @@ def validate_parts(status: Object, whole: str, keys: tuple[str, ...], errors: Fi
     validate_counts(status, (whole, *keys, "observedGeneration"), STATUS, errors)
     for key in keys:
         if (status.get(key) or 0) > total:
-            errors.invalid(STATUS.child(key), status[key], f"cannot be greater than status.{whole}")
+            errors.invalid(STATUS.child(key), status.get(key) or 0, f"cannot be greater than status.{whole}")
 
 
 def validate_available(status: Object, errors: FieldErrors) -> None:

@@ -97,10 +97,10 @@ def validate_replica_status(new: Object, _old: Object, errors: FieldErrors) -> N
         errors.not_negative(STATUS.child(key), status.get(key))
     for key in keys[1:4]:
         if (status.get(key) or 0) > total:
-            errors.invalid(STATUS.child(key), status[key], "cannot be greater than status.replicas")
+            errors.invalid(STATUS.child(key), status.get(key) or 0, "cannot be greater than status.replicas")
     if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
         at = STATUS.child("availableReplicas")
-        errors.invalid(at, status["availableReplicas"], "cannot be greater than readyReplicas")
+        errors.invalid(at, status.get("availableReplicas") or 0, "cannot be greater than readyReplicas")
 
 
 def replica_cells(obj: Object) -> list[Any]:
