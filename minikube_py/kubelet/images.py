@@ -25,6 +25,9 @@ from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder, ref
 
 PARALLEL_PULLS = 5
 
+PULL_FAILURES = ("ErrImagePull", "RegistryUnavailable")
+"""Reasons of a pull that went wrong: the next attempt is up to the back-off kept here."""
+
 _DOCKER_HUB = "index.docker.io"
 
 
@@ -71,8 +74,8 @@ class Images:
                 self._event(pod, container, WARNING, "Failed", text)
                 return present
             self._event(pod, container, WARNING, "Failed", f'Failed to pull image "{image}": {failure.message}')
-            self._event(pod, container, WARNING, "Failed", "Error: ErrImagePull")
-            self._note_failure(pod, container, failure.message)
+            self._event(pod, container, WARNING, "Failed", f"Error: {failure.reason}")
+            self._note_failure(pod, container, f"{failure.reason}: {failure.message}")
             raise
 
     def forget_back_off(self, pod_uid: str) -> None:
@@ -111,7 +114,7 @@ class Images:
         text = f'Back-off pulling image "{container.image}"'
         self._event(pod, container, NORMAL, "BackOff", text)
         self._event(pod, container, WARNING, "Failed", "Error: ImagePullBackOff")
-        raise PullBackOff(f"{text}: ErrImagePull: {error}", due)
+        raise PullBackOff(f"{text}: {error}", due)
 
     def _note_failure(self, pod: Object, container: PodContainer, error: str) -> None:
         key, now = _key(pod, container), clock.seconds()

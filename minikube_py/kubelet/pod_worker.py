@@ -10,7 +10,7 @@ from minikube_py import clock
 from minikube_py.client.protocol import DeleteOptions
 from minikube_py.kubelet import backoff, pod_spec
 from minikube_py.kubelet.backoff import BackOff
-from minikube_py.kubelet.images import PullBackOff
+from minikube_py.kubelet.images import PULL_FAILURES, PullBackOff
 from minikube_py.kubelet.kinds import PODS
 from minikube_py.kubelet.pod_facts import Ending, Health, PodFacts, Waiting, adopted_health
 from minikube_py.kubelet.pod_operations import PodOperations, StartProgress
@@ -314,7 +314,7 @@ class PodWorker:
     def _failed(self, key: str, waiting: Waiting) -> Waiting:
         """The waiting state with the time of the next attempt."""
         now = clock.seconds()
-        if waiting.reason == "ErrImagePull":
+        if waiting.reason in PULL_FAILURES:
             # The next attempt finds the puller's own back-off and shows that instead.
             return Waiting(waiting.reason, waiting.message, now + _ERR_IMAGE_PULL_SHOWN_SECONDS)
         if waiting.until:
