@@ -18,7 +18,10 @@ def random_object(kind: ResourceKind, seed: int) -> dict[str, Any]:
     metadata = {"name": "a", "uid": "u", "resourceVersion": "1", "creationTimestamp": "2024-01-01T00:00:00Z"}
     if kind.namespaced:
         metadata["namespace"] = "default"
-    obj["metadata"] = {**{k: v for k, v in obj.get("metadata", {}).items() if k in ("labels", "annotations")}, **metadata}
+    obj["metadata"] = {
+        **{k: v for k, v in obj.get("metadata", {}).items() if k in ("labels", "annotations")},
+        **metadata,
+    }
     return obj
 
 

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+
 from minikube_py.resources import catalog, schema
 from minikube_py.resources.fields import FieldErrors
 from minikube_py.resources.kind import GVK, GVR, ResourceKind
