@@ -5,6 +5,8 @@ from minikube_py.apiserver.subresources.same_kind import same_kind
 from minikube_py.apiserver.writes import StatusOnly
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
+from minikube_py.resources.certificates.certificatesigningrequest import validate_approval
+from minikube_py.resources.fields import FieldErrors
 from minikube_py.resources.kind import ResourceKind
 
 
@@ -22,6 +24,9 @@ class _Approval(StatusOnly):
                 same = before is not None and before.get("status") == condition.get("status")
                 condition["lastTransitionTime"] = before["lastTransitionTime"] if same and before else clock.rfc3339()
         new["status"] = {**deep_copy(old.get("status") or {}), "conditions": conditions}
+
+    def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
+        validate_approval(new, old, errors)
 
 
 approval = same_kind(_Approval())
