@@ -23,7 +23,7 @@ def validate(config: Object, errors: FieldErrors) -> None:
         errors.invalid_each(Path("binaryData").key(key), key, meta.config_map_key(key))
         total += decoded_size(value)
     if total > SIZE_LIMIT:
-        errors.too_long(Path(""), SIZE_LIMIT)
+        errors.too_long(Path("[]"), SIZE_LIMIT)
 
 
 def decoded_size(value: str) -> int:

@@ -144,7 +144,7 @@ def _validate_narrowed(new: Object, old: Object, path: Path, errors: FieldErrors
 def validate_ephemeral_containers_update(new: Object, old: Object, errors: FieldErrors) -> None:
     """What the ephemeralcontainers subresource changes: containers may only be added."""
     if MIRROR in meta.annotations(old):
-        errors.forbidden(Path(""), "static pods do not support ephemeral containers")
+        errors.forbidden(Path("[]"), "static pods do not support ephemeral containers")
         return
     path = SPEC.child("ephemeralContainers")
     fresh = {c.get("name"): c for c in (new.get("spec") or {}).get("ephemeralContainers") or ()}
@@ -161,10 +161,10 @@ def validate_resize(new: Object, old: Object, errors: FieldErrors) -> None:
     """What the resize subresource changes: cpu and memory of containers and sidecars."""
     fresh, stored = new.get("spec") or {}, old.get("spec") or {}
     if MIRROR in meta.annotations(old):
-        errors.forbidden(Path(""), "static pods cannot be resized")
+        errors.forbidden(Path("[]"), "static pods cannot be resized")
         return
     if (stored.get("os") or {}).get("name") == "windows":
-        errors.forbidden(Path(""), "windows pods cannot be resized")
+        errors.forbidden(Path("[]"), "windows pods cannot be resized")
         return
     for key in ("containers", "initContainers"):
         if len(fresh.get(key) or ()) != len(stored.get(key) or ()):
