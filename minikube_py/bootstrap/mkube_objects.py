@@ -16,23 +16,27 @@ NODE_NETWORK = "mkube:node-network"
 
 
 async def write_mkube_objects(client: Client, cluster_dns: str) -> None:
-    """Create what is missing. Needs system:masters."""
+    """Make what is missing. Needs system:masters."""
     network = ("Group", "system:nodes", "")
     roles = [_role(NODE_NETWORK, _node_network_rules()), *_controller_roles()]
     bindings = [_binding(NODE_NETWORK, network), *_controller_bindings()]
     await asyncio.gather(
-        *(_create(client, CLUSTER_ROLES, role) for role in roles),
-        *(_create(client, CLUSTER_ROLE_BINDINGS, binding) for binding in bindings),
-        _create(client, SERVICES, _dns_service(cluster_dns)),
+        *(_ensure(client, CLUSTER_ROLES, role) for role in roles),
+        *(_ensure(client, CLUSTER_ROLE_BINDINGS, binding) for binding in bindings),
+        _ensure(client, SERVICES, _dns_service(cluster_dns)),
     )
 
 
-async def _create(client: Client, gvr: GVR, obj: Object) -> None:
+async def _ensure(client: Client, gvr: GVR, obj: Object) -> None:
+    """Make the object, or bring an older mkube's rules up to date."""
     try:
-        await client.get(gvr, obj["metadata"]["name"], obj["metadata"].get("namespace", ""))
+        found = await client.get(gvr, obj["metadata"]["name"], obj["metadata"].get("namespace", ""))
     except NotFound:
         with contextlib.suppress(AlreadyExists):
             await client.create(gvr, obj)
+        return
+    if "rules" in obj and found.get("rules") != obj["rules"]:
+        await client.update(gvr, {**found, "rules": obj["rules"]})
 
 
 def _role(name: str, rules: list[Object]) -> Object:
