@@ -7,11 +7,13 @@ and the API concepts page on protobuf.
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from minikube_py.apiserver.protobuf_messages import Message, table
+from minikube_py.apiserver.protobuf_messages import Message, Table
 from minikube_py.apiserver.protobuf_values import PAYLOADS, ProtobufError, delimited, only_field
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVK
@@ -21,6 +23,7 @@ __all__ = ["NotEncodable", "ProtobufError", "decode", "encode", "encode_list", "
 MAGIC = b"k8s\x00"
 _NO_CONTENT_TYPE = b"\x1a\x00\x22\x00"
 _ITEMS_TAG = b"\x12"
+_TABLE = Path(__file__).resolve().parent.parent / "resources" / "schema" / "protobuf.json"
 
 
 class NotEncodable(ProtobufError):
@@ -82,12 +85,16 @@ def _decode(data: bytes) -> Object:
     return {"kind": kind, "apiVersion": api_version, **_message(api_version, kind).decode(raw)}
 
 
+@lru_cache(1)
+def table() -> Table:
+    """The messages of resources/schema/protobuf.json, read when protobuf is first asked for."""
+    return Table(orjson.loads(_TABLE.read_bytes()), (PAYLOADS["json"][0], _read_raw))
+
+
 def _message(api_version: str, kind: str) -> Message:
     found = table().find(api_version, kind)
     if found is None:
         raise NotEncodable(f"{kind or 'an object without kind'} in version {api_version!r} has no protobuf form")
-    found_table = table()
-    found_table.raw = (_write_raw, _read_raw)
     return found
 
 
@@ -103,10 +110,6 @@ def _encode(message: Message, obj: Object) -> bytes:
 def _envelope(api_version: str, kind: str, message: bytes) -> bytes:
     type_meta = b"\x0a" + delimited(api_version.encode()) + b"\x12" + delimited(kind.encode())
     return b"".join((MAGIC, b"\x0a", delimited(type_meta), b"\x12", delimited(message), _NO_CONTENT_TYPE))
-
-
-def _write_raw(value: Any) -> bytes:
-    return PAYLOADS["json"][0](value)
 
 
 def _read_raw(payload: bytes) -> Any:

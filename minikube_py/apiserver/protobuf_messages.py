@@ -6,11 +6,7 @@ leave out when empty is left out, and nulls are left out always.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import orjson
 
 from minikube_py.apiserver.protobuf_values import (
     BYTES,
@@ -32,7 +28,6 @@ from minikube_py.apiserver.protobuf_values import (
 )
 from minikube_py.objects.errors import Object
 
-_TABLE = Path(__file__).resolve().parent.parent / "resources" / "schema" / "protobuf.json"
 _NUMBERS = ("i", "t")
 
 Append = Callable[[bytes], None]
@@ -84,7 +79,7 @@ class Message:
         return b"".join(parts)
 
     def _step(self, field: Field) -> tuple[str, WriteField, bytes]:
-        return field.name, self._table.field_writer(field), self._table.empty(field) if field.is_plain else b""
+        return field.name, self._table.field_writer(field), self._table.empty(field)
 
     def decode(self, data: bytes) -> Object:
         obj: Object = {}
@@ -133,11 +128,12 @@ class Message:
 class Table:
     """All messages by name, and which message each kind is."""
 
-    def __init__(self, kinds: Mapping[str, Mapping[str, str]], rows: Mapping[str, Any]) -> None:
-        self._kinds = kinds
-        self._rows = rows
+    def __init__(self, content: Mapping[str, Any], raw: tuple[Write, Read]) -> None:
+        """content is that of protobuf.json; raw writes and reads the payload of a RawExtension."""
+        self._kinds: Mapping[str, Mapping[str, str]] = content["kinds"]
+        self._rows: Mapping[str, Any] = content["messages"]
         self._messages: dict[str, Message] = {}
-        self.raw: tuple[Write, Read] = PAYLOADS["json"]
+        self._payloads = {**PAYLOADS, "raw": raw}
 
     def find(self, api_version: str, kind: str) -> Message | None:
         name = self._kinds.get(api_version, {}).get(kind) or self._kinds["meta.k8s.io/v1"].get(kind)
@@ -152,7 +148,9 @@ class Table:
     # -- writing
 
     def empty(self, field: Field) -> bytes:
-        """The whole of a plain field that is not set, tag included."""
+        """The whole of a field that is not set, tag included."""
+        if not field.is_plain or self._rows.get(field.type) == "strings":
+            return b""
         if field.type in _NUMBERS:
             return field.tag(VARINT) + b"\0"
         if field.type == "d":
@@ -188,23 +186,22 @@ class Table:
 
     def _map_writer(self, field: Field) -> WriteField:
         payload, tag = self._payload(field.type)[0], field.tag(BYTES)
+        null = b"" if field.type == "b" else b"\x12\x00"
 
         def write_map(values: Any, append: Append) -> None:
+            # UTF-8 sorts as code points do, which is how Go sorts its strings.
             for key in sorted(values):
                 value = values[key]
                 entry = b"\x0a" + delimited(key.encode())
-                entry += b"\x12" + delimited(payload(value) if value is not None else b"")
+                entry += b"\x12" + delimited(payload(value)) if value is not None else null
                 append(tag + varint(len(entry)) + entry)
 
         return write_map
 
     def _payload(self, type_: str) -> tuple[Write, Read]:
         """(write, read) of a length-delimited type's payload."""
-        if type_ in PAYLOADS:
-            return PAYLOADS[type_]
-        if type_ == "raw":
-            # Looked up at each call: an embedded object may itself be protobuf, which only the codec above knows.
-            return (lambda value: self.raw[0](value), lambda payload: self.raw[1](payload))
+        if type_ in self._payloads:
+            return self._payloads[type_]
         shape, _, name = type_.rpartition(":")
         if self._rows[name] == "strings":
             return _write_strings, _read_strings
@@ -221,7 +218,7 @@ class Table:
 
     def default(self, field: Field) -> Callable[[], Any] | None:
         """What Go prints for a field that is not set; None when it prints nothing, or null."""
-        if not field.is_plain or "z" in field.flags or "n" in field.flags:
+        if not field.is_plain or "z" in field.flags or "n" in field.flags or self._rows.get(field.type) == "strings":
             return None
         if field.type in ("s", *_NUMBERS, "d"):
             zero: Any = {"s": "", "i": 0, "t": False, "d": 0}[field.type]
@@ -407,10 +404,3 @@ def _schema_or_strings(schema: Message) -> tuple[Write, Read]:
         return [one.decode() for one in _repeated(payload, 0x12)]
 
     return write, read
-
-
-@lru_cache(1)
-def table() -> Table:
-    """The table of resources/schema/protobuf.json, read when protobuf is first asked for."""
-    found = orjson.loads(_TABLE.read_bytes())
-    return Table(found["kinds"], found["messages"])

@@ -207,7 +207,6 @@ def only_field(payload: bytes, wanted: int) -> bytes:
     return found
 
 
-
 Write = Callable[[Any], bytes]
 Read = Callable[[bytes], Any]
 
