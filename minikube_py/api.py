@@ -8,6 +8,7 @@ from minikube_py.apiserver.openid_paths import openid_paths
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.apiserver.server import ApiServer, ApiServerOptions
+from minikube_py.apiserver.token_issuer import TokenIssuer
 from minikube_py.bootstrap.pki import Pki
 from minikube_py.client.node_connection import NodeConnections
 from minikube_py.client.protocol import Client
@@ -25,6 +26,7 @@ class Api:
 
     server: ApiServer
     feed: AuthorizationFeed
+    tokens: TokenIssuer
 
     def client(self, user: str, *groups: str) -> Client:
         """The API in process as `user`."""
@@ -71,6 +73,6 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
     )
     for path, handler in openid_paths(identity.tokens).items():
         server.paths.add(path, handler)
-    api = Api(server, identity.feed(store))
+    api = Api(server, identity.feed(store), identity.tokens)
     identity.admission_context.client = api.admin()
     return api

@@ -142,8 +142,9 @@ def _start_controllers(server: Server, api: Api, pki: Pki, registry: KindRegistr
         service_cidr=network.service_cidr,
         root_ca_pem=pki.server_ca_pem.decode(),
         signing=CertificateSigner(pki),
+        secret_tokens=api.tokens,
     )
-    informers = InformerSet(api.client("system:kube-controller-manager", MASTERS))
+    informers = InformerSet(api.client("system:kube-controller-manager"))
     context = ControllerContext(client_for=api.controller, informers=informers, options=options, kinds=registry)
     start(group, informers.run(), "controllers' informers")
     start(group, run_controllers(context), "controllers")

@@ -86,13 +86,18 @@ class ClusterFiles:
 
 
 def process_start(pid: int) -> str:
-    """When the process began, as text that no later process with the same pid has; '' where the system has no /proc."""
+    """When the process began, as text that no later process with the same pid has.
+
+    '' for one that has ended and only waits for its parent, and where the system has no /proc.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    # The command's name, in parentheses, may hold anything; the 20th field after it is the start time.
-    return fields.rpartition(")")[2].split()[19]
+    # The command's name, in parentheses, may hold anything; the state and the start time come after it.
+    after_name = fields.rpartition(")")[2].split()
+    has_ended = after_name[0] == "Z"
+    return "" if has_ended else after_name[19]
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Writes the objects that mkube adds to Kubernetes' own: the DNS Service, and what nodes may read of the network."""
+"""Writes the objects that mkube adds to Kubernetes' own: the DNS Service, and what its controllers need beside theirs."""
 
 import asyncio
 import contextlib
@@ -12,17 +12,13 @@ RBAC = "rbac.authorization.k8s.io"
 SERVICES = GVR("", "v1", "services")
 CLUSTER_ROLES = GVR(RBAC, "v1", "clusterroles")
 CLUSTER_ROLE_BINDINGS = GVR(RBAC, "v1", "clusterrolebindings")
-NODE_NETWORK = "mkube:node-network"
 
 
 async def write_mkube_objects(client: Client, cluster_dns: str) -> None:
     """Make what is missing. Needs system:masters."""
-    network = ("Group", "system:nodes", "")
-    roles = [_role(NODE_NETWORK, _node_network_rules()), *_controller_roles()]
-    bindings = [_binding(NODE_NETWORK, network), *_controller_bindings()]
     await asyncio.gather(
-        *(_ensure(client, CLUSTER_ROLES, role) for role in roles),
-        *(_ensure(client, CLUSTER_ROLE_BINDINGS, binding) for binding in bindings),
+        *(_ensure(client, CLUSTER_ROLES, role) for role in _controller_roles()),
+        *(_ensure(client, CLUSTER_ROLE_BINDINGS, binding) for binding in _controller_bindings()),
         _ensure(client, SERVICES, _dns_service(cluster_dns)),
     )
 
@@ -43,28 +39,16 @@ def _role(name: str, rules: list[Object]) -> Object:
     return {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
 
 
-def _binding(name: str, subject: tuple[str, str, str]) -> Object:
-    """Binds the role of the same name to (kind, name, namespace)."""
-    kind, subject_name, namespace = subject
-    whom: Object = {"kind": kind, "name": subject_name}
-    whom.update({"namespace": namespace} if namespace else {"apiGroup": RBAC})
+def _binding(account: str) -> Object:
+    """Binds a controller's service account to the role of mkube's own that goes with it."""
+    name = f"mkube:controller:{account}"
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "ClusterRoleBinding",
         "metadata": {"name": name},
         "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
-        "subjects": [whom],
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": "kube-system"}],
     }
-
-
-def _node_network_rules() -> list[Object]:
-    """A node's proxy and DNS are in its own process, so its identity reads what kube-proxy and CoreDNS would."""
-    read = ["get", "list", "watch"]
-    return [
-        {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": read},
-        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
-        {"nonResourceURLs": ["/mkube/v1/cluster", "/mkube/v1/tunnel"], "verbs": ["get"]},
-    ]
 
 
 def _patching(account: str) -> list[Object]:
@@ -83,11 +67,7 @@ def _controller_roles() -> list[Object]:
 
 
 def _controller_bindings() -> list[Object]:
-    return [
-        _binding(f"mkube:controller:{account}", ("ServiceAccount", account, "kube-system"))
-        for account in CONTROLLER_ROLES
-        if _patching(account)
-    ]
+    return [_binding(account) for account in CONTROLLER_ROLES if _patching(account)]
 
 
 def _dns_service(cluster_dns: str) -> Object:

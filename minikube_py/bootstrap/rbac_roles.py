@@ -305,6 +305,7 @@ CLUSTER_ROLES: dict[str, DefaultRole] = {
         [
             rule(READ, "core", "services endpoints namespaces"),
             rule(READ, DISCOVERY, "endpointslices"),
+            urls("get", "/mkube/v1/cluster /mkube/v1/tunnel"),
         ]
     ),
 }

@@ -41,7 +41,8 @@ def test_a_module_opens_with_a_sentence_and_is_not_too_long(path: Path) -> None:
     text = path.read_text()
     docstring = ast.get_docstring(tree(path))
     assert docstring, "no docstring"
-    assert re.match(r"[A-Z`].*[.:]", docstring.splitlines()[0] + "."), "the docstring's first line is no sentence"
+    first = docstring.splitlines()[0]
+    assert first.endswith("."), "the first line of the docstring is no sentence"
     assert len(text.splitlines()) <= MAX_LINES
 
 
@@ -122,15 +123,14 @@ def test_every_file_of_a_kind_is_in_the_catalog_of_kinds() -> None:
     assert [named(p) for p in files if p not in known] == []
 
 
-SLEEP = re.compile(r"\btime\.sleep\(|asyncio\.sleep\((?!0\))")
+SLEEP = re.compile(r"\btime\.sleep\(")
 
 
 @pytest.mark.parametrize("path", [p for p in TESTS if p != Path(__file__)], ids=named)
 def test_tests_never_sleep_nor_skip_for_a_missing_tool(path: Path) -> None:
+    """asyncio.sleep is virtual time in the flows; what waits for a real process polls in one place, waiting.py."""
     text = path.read_text()
-    in_docker = any(part in ("docker", "clients") for part in path.parts) or path.name == "waiting.py"
-    if not in_docker:
-        assert "asyncio.sleep(0)" in text or SLEEP.search(text) is None or "virtual_time" in text
+    assert SLEEP.search(text) is None or path.name == "waiting.py"
     assert not re.search(r"pytest\.skip\(|mark\.skip|importorskip", text)
 
 

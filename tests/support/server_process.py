@@ -61,7 +61,7 @@ class MkubeProcess:
         return "".join(self.lines)
 
     def stop(self, timeout: float = 30) -> int:
-        """SIGTERM, then wait; the exit code."""
+        """SIGTERM, then wait; the exit code. One that has ended already is only cleaned up."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -96,6 +96,8 @@ class TestServer:
     port: int = 0
 
     def start(self) -> None:
+        if hasattr(self, "mkube"):
+            self.mkube.stop()
         arguments = ("server", "--data-dir", str(self.data_dir), "--https-listen-port", str(self.port), *self.flags)
         self.mkube = MkubeProcess(arguments, "kubeconfig")
         self.mkube.start()

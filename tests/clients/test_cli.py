@@ -1,0 +1,53 @@
+"""The command line's manners: exit codes, one clear sentence on failure, environment variables."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.server_process import MKUBE, ROOT
+
+
+def mkube(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*MKUBE, *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+
+def test_version_names_both() -> None:
+    done = mkube("version")
+    assert done.returncode == 0
+    assert "Kubernetes API v1.37" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("server", "--cluster-cidr", "10.42.0.0/33"), "--cluster-cidr"),
+        (("server", "--cluster-dns", "10.99.0.10"), "not in --service-cidr"),
+        (("server", "--service-cidr", "10.42.0.0/16"), "overlap"),
+        (("server", "--runtime-config", "apps/v1=maybe"), "--runtime-config"),
+        (("server", "--container-runtime", "podman"), "podman"),
+        (("agent", "--server", "http://x", "--token", "y"), "https://"),
+        (("nonsense",), "nonsense"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2_with_the_flag_named(arguments: tuple[str, ...], text: str) -> None:
+    done = mkube(*arguments)
+    assert done.returncode == 2
+    assert text in done.stderr
+
+
+def test_environment_variables_stand_for_flags() -> None:
+    assert mkube("server", MKUBE_CLUSTER_CIDR="nonsense").returncode == 2
+
+
+def test_commands_without_a_cluster_say_so(tmp_path: Path) -> None:
+    data = ("--data-dir", str(tmp_path / "none"))
+    assert "No server runs" in mkube("stop", *data).stdout
+    assert "No cluster" in mkube("down", *data).stdout
+    assert "No cluster" in mkube("delete", "--yes", *data).stdout
+    failed = mkube("token", "create", *data)
+    assert failed.returncode == 1
+    assert "No server runs" in failed.stderr
