@@ -176,4 +176,5 @@ RULES = KindRules(
     columns=COLUMNS,
     row=row,
     fields=fields,
+    name_check=meta.path_segment_name,
 )

@@ -181,6 +181,7 @@ CORE_RULES = KindRules(
     row=core_row,
     fields=core_fields,
     allows_create_on_update=True,
+    name_check=meta.path_segment_name,
 )
 MODERN_RULES = KindRules(
     validate=validate_modern,
@@ -191,4 +192,5 @@ MODERN_RULES = KindRules(
     to_storage=to_storage,
     from_storage=from_storage,
     allows_create_on_update=True,
+    name_check=meta.path_segment_name,
 )

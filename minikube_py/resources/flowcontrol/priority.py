@@ -179,6 +179,7 @@ SCHEMA_RULES = KindRules(
     ),
     row=schema_row,
     has_generation=True,
+    name_check=meta.path_segment_name,
 )
 LEVEL_RULES = KindRules(
     default=default_level,
@@ -195,4 +196,5 @@ LEVEL_RULES = KindRules(
     ),
     row=level_row,
     has_generation=True,
+    name_check=meta.path_segment_name,
 )
