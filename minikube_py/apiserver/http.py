@@ -6,6 +6,7 @@ import ssl
 from asyncio import sslproto
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import islice
 from urllib.parse import parse_qsl, unquote
 
 from aiohttp import WSMsgType, web
@@ -235,7 +236,7 @@ class Listener:
     async def _write_chunks(self, raw: BaseRequest, stream: web.StreamResponse, reply: Reply) -> web.StreamResponse:
         """Short lists go out as one body with a length; long ones in pieces, so that others get their turn."""
         chunks = iter(reply.chunks or ())
-        first = b"".join([chunk for chunk, _ in zip(chunks, range(2), strict=False)])
+        first = b"".join(islice(chunks, 2))
         rest = next(chunks, None)
         if rest is None:
             return web.Response(body=first, status=reply.code, headers=stream.headers)

@@ -1,16 +1,19 @@
 """The API in process: `client.protocol.Client` as one user, without HTTP and JSON, with everything else."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
+
+import orjson
 
 from minikube_py.apiserver.call import NO_BODY, ApiCall, Body, TreeBody
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import authorize, find_handler, find_kind, write
+from minikube_py.apiserver.messages import Reply
 from minikube_py.apiserver.reads import find, list_records
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo, single_name
 from minikube_py.apiserver.watches import bookmark, open_watch
 from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
-from minikube_py.objects.errors import Object
+from minikube_py.objects.errors import Object, from_status
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
 
@@ -20,11 +23,16 @@ _PLAIN_WRITE = WriteOptions()
 _PLAIN_DELETE = DeleteOptions()
 
 
+RawCall = Callable[[UserInfo, str, str, Object | None], Awaitable[Reply]]
+"""(user, method, path, body) -> the reply: a request of any kind, past authentication."""
+
+
 class LocalClient:
     """Calls go through the same authorization, dispatch and writes as those that come over HTTP."""
 
-    def __init__(self, context: ServerContext, user: UserInfo, field_manager: str = "") -> None:
+    def __init__(self, context: ServerContext, user: UserInfo, field_manager: str, raw: RawCall) -> None:
         self._context = context
+        self._raw = raw
         self.user = user
         self._manager = field_manager or user.name
 
@@ -98,7 +106,14 @@ class LocalClient:
             await watch.aclose()
 
     async def raw(self, method: str, path: str, body: Object | None = None) -> Any:
-        raise NotImplementedError
+        reply = await self._raw(self.user, method, path, body)
+        data = reply.body if reply.chunks is None else b"".join(reply.chunks)
+        if reply.code >= 400 and reply.content_type.startswith("application/json"):
+            raise from_status(orjson.loads(data), reply.code)
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return data.decode()
 
     def _call(
         self,

@@ -4,7 +4,7 @@ import base64
 import ipaddress
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -43,6 +43,9 @@ class Pipeline:
     inflight: Counter[str] = field(default_factory=Counter)
 
 
+Stage = Callable[[Pipeline, HttpRequest], Awaitable[Reply | Taken | None]]
+
+
 async def check_host(pipeline: Pipeline, request: HttpRequest) -> None:
     """Refuses names that are not the server's: a web page can make a browser resolve its own name to this address."""
     host = _host_name(request.headers.get("host", ""))
@@ -67,10 +70,6 @@ def _is_known(pipeline: Pipeline, host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-async def parse(pipeline: Pipeline, request: HttpRequest) -> None:
-    request.info = parse_request(request.path, request.method, request.query)
 
 
 async def authenticate(pipeline: Pipeline, request: HttpRequest) -> None:
@@ -153,13 +152,15 @@ async def serve(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
     return await _serve_resource(pipeline, request)
 
 
-STAGES = (check_host, parse, authenticate, act_as, limit, check_permission, serve)
+STAGES = (check_host, authenticate, act_as, limit, check_permission, serve)
+IN_PROCESS = STAGES[STAGES.index(limit) :]
 
 
-async def run(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
+async def run(pipeline: Pipeline, request: HttpRequest, stages: Sequence[Stage] = STAGES) -> Reply | Taken:
     """The reply to a request; failures become Status objects here and nowhere else."""
     try:
-        for stage in STAGES:
+        request.info = parse_request(request.path, request.method, request.query)
+        for stage in stages:
             reply = await stage(pipeline, request)
             if reply is not None:
                 return reply

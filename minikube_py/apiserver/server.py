@@ -4,7 +4,9 @@ import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
 
+from minikube_py.apiserver import raw_calls
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.allocators import DEFAULT_SERVICE_CIDRS, ServiceAllocator
 from minikube_py.apiserver.authn.protocol import Authenticator
@@ -79,4 +81,4 @@ class ApiServer:
 
     def local_client(self, user: UserInfo, field_manager: str = "") -> LocalClient:
         """The API in process, as `user`."""
-        return LocalClient(self.context, user, field_manager)
+        return LocalClient(self.context, user, field_manager, partial(raw_calls.call, self.pipeline))

@@ -175,7 +175,9 @@ class HttpClient:
         data = None if body is None else orjson.dumps(body)
         async with self._answer(method, path, query or {}, data=data, media_type=media_type) as response:
             text = await response.read()
-        return orjson.loads(text) if text else {}
+        # /readyz and the like answer in plain words.
+        is_json = response.content_type.endswith("json")
+        return orjson.loads(text) if is_json and text else text.decode() if text else {}
 
     @asynccontextmanager
     async def _answer(
@@ -234,6 +236,7 @@ def _selectors(selection: Selection) -> dict[str, str]:
 def _write_query(options: WriteOptions) -> dict[str, str]:
     return {
         "fieldManager": options.field_manager,
+        "fieldValidation": "Strict",
         "dryRun": "All" if options.dry_run else "",
         "force": "true" if options.force else "",
     }
