@@ -1,11 +1,16 @@
 """Describes one served kind: its name in the API, what the schema table says of it, and the rules of its own file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from minikube_py.objects.errors import Object
+from minikube_py.objects.schema_node import SchemaNode
 from minikube_py.resources.fields import FieldErrors
+
+if TYPE_CHECKING:
+    from minikube_py.resources.custom.definition import ScalePaths
+    from minikube_py.resources.schema_check import SchemaReport
 
 
 class GVR(NamedTuple):
@@ -103,6 +108,33 @@ class Subresource:
     verbs: tuple[str, ...]
 
 
+class SchemaOfCustomKind(Protocol):
+    """What a custom kind carries instead of a place in the schema table.
+
+    raw is the OpenAPI schema as in the CRD. Objects stored up to revision `clean_after` may look as an older schema
+    wanted them: `read` cleans one in place. `deprecation` is the warning that every request earns, or ''.
+    """
+
+    @property
+    def raw(self) -> Mapping[str, Any]: ...
+
+    @property
+    def node(self) -> SchemaNode: ...
+
+    @property
+    def clean_after(self) -> int: ...
+
+    @property
+    def scale(self) -> "ScalePaths | None": ...
+
+    @property
+    def deprecation(self) -> str: ...
+
+    def check(self, obj: Object) -> "SchemaReport": ...
+
+    def read(self, obj: Object) -> None: ...
+
+
 @dataclass(frozen=True)
 class ResourceKind:
     """A served resource. Two versions of one resource share `storage` and so the stored objects."""
@@ -122,6 +154,7 @@ class ResourceKind:
     schema: str = ""
     rules: KindRules = KindRules()
     custom: bool = False
+    custom_schema: SchemaOfCustomKind | None = None
 
     @property
     def gvr(self) -> GVR:

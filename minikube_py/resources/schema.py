@@ -27,6 +27,8 @@ __all__ = [
 def check(kind: ResourceKind, obj: Object) -> SchemaReport:
     """Checks and cleans a decoded object in place, as Go's decoding and encoding would leave it: unknown fields and
     nulls are gone, quantities and times are in their canonical form. A kind without a definition passes as it is."""
+    if kind.custom_schema is not None:
+        return kind.custom_schema.check(obj)
     if kind.schema not in definitions():
         return SchemaReport()
     return check_definition(kind.schema, obj)
@@ -38,7 +40,9 @@ def prune(kind: ResourceKind, obj: Object) -> list[str]:
 
 
 def node_for(kind: ResourceKind) -> SchemaNode:
-    """The schema node of a built-in kind's objects. Kinds without a definition are trees of anything."""
+    """The schema node of a kind's objects. Kinds without a definition are trees of anything."""
+    if kind.custom_schema is not None:
+        return kind.custom_schema.node
     return node_of(kind.schema) if kind.schema in definitions() else ANY
 
 
