@@ -1,4 +1,4 @@
-"""Writes the objects that mkube adds to Kubernetes' own: the DNS Service, and what its controllers need beside theirs."""
+"""Writes the objects that mkube adds to Kubernetes' own: the DNS Service, and what its controllers may do more."""
 
 import asyncio
 import contextlib

@@ -94,9 +94,9 @@ def test_down_keeps_the_data_and_delete_keeps_nothing(tmp_path: Path) -> None:
         assert (tmp_path / "data" / "db" / "state.db").exists()
 
         server.start()
+        wait_for(lambda: len(containers(label)) == 8, "the kept pods run again")
         for name in ("store", "frontend"):
             server.kubectl("rollout", "status", f"deployment/{name}", "--timeout=60s")
-        assert len(containers(label)) == 8
         server.run("delete", "--yes")
         assert not (tmp_path / "data").exists()
         assert containers(label) == {}
