@@ -15,7 +15,12 @@ from minikube_py.apiserver.keys import index_function
 from minikube_py.apiserver.node_paths import node_paths
 from minikube_py.bootstrap.certificate_signer import CertificateSigner
 from minikube_py.bootstrap.cluster_files import ClusterFiles, ServerRecord, process_start
-from minikube_py.bootstrap.first_objects import FirstObjectsOptions, publish_api_endpoint, write_first_objects
+from minikube_py.bootstrap.first_objects import (
+    FirstObjectsOptions,
+    keep_api_service,
+    publish_api_endpoint,
+    write_first_objects,
+)
 from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.mkube_objects import write_mkube_objects
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
@@ -70,8 +75,10 @@ async def run_server(config: ServerConfig) -> None:
         api.feed.load()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         start(group, api.feed.run(), "authorization feed")
+        start(group, api.server.custom_kinds.run(), "custom kinds")
         await _listen(server, api, pki, group)
         await write_first_objects(api.admin(), _first_objects(server, pki))
+        start(group, keep_api_service(api.admin(), _first_objects(server, pki)), "kubernetes Service")
         await write_mkube_objects(api.admin(), config.network.cluster_dns)
         _start_controllers(server, api, pki, registry, group)
         await _report_ready(server, api, pki, started)

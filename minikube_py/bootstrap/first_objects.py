@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from minikube_py.bootstrap.flow_control_objects import flow_schemas, priority_levels
 from minikube_py.bootstrap.rbac_policy import reconcile_policy
-from minikube_py.client.protocol import Client, PatchType, WriteOptions
-from minikube_py.objects.errors import AlreadyExists, NotFound, Object
+from minikube_py.client.protocol import Client, PatchType, Selection, WriteOptions
+from minikube_py.objects.errors import AlreadyExists, Expired, NotFound, Object
 from minikube_py.resources.kind import GVR
 
 NAMESPACES = GVR("", "v1", "namespaces")
@@ -48,6 +48,20 @@ async def write_first_objects(client: Client, options: FirstObjectsOptions) -> i
         _create_missing(client, SERVICES, [_kubernetes_service(options)]),
     )
     return written + sum(counts)
+
+
+async def keep_api_service(client: Client, options: FirstObjectsOptions) -> None:
+    """Make the `kubernetes` Service again whenever somebody deletes it, for ever."""
+    selection = Selection("default", field_selector="metadata.name=kubernetes")
+    while True:
+        await _create_missing(client, SERVICES, [_kubernetes_service(options)])
+        found = await client.list(SERVICES, selection)
+        try:
+            async for event in client.watch(SERVICES, selection, resource_version=found.resource_version):
+                if event.type == "DELETED":
+                    break
+        except Expired:
+            continue
 
 
 async def publish_api_endpoint(client: Client, address: str, port: int) -> None:
