@@ -1,30 +1,22 @@
-"""Reads request bodies and chooses response formats: JSON, YAML and, where it is installed, protobuf."""
+"""Reads request bodies and chooses response formats: JSON, YAML and protobuf."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from minikube_py.apiserver import yaml_codec
+from minikube_py.apiserver import protobuf, yaml_codec
 from minikube_py.apiserver.duplicate_fields import duplicate_fields
-from minikube_py.objects.errors import BadRequest, NotAcceptable, Object, RequestTooLarge, UnsupportedMediaType
+from minikube_py.objects.errors import BadRequest, NotAcceptable, RequestTooLarge, UnsupportedMediaType
 
 JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MAX_DEPTH = 100
-_PATCH_TYPES = frozenset((
-    "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-))  # fmt: skip
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-
-# Decoders and encoders beyond JSON and YAML, by media type: bytes -> object, object -> bytes.
-EXTRA_DECODERS: dict[str, Callable[[bytes], Any]] = {}
-EXTRA_ENCODERS: dict[str, Callable[[Object], bytes]] = {}
 
 
 # --- request bodies --------------------------------------------------------------------------------------------------
@@ -43,8 +35,8 @@ class TextBody:
         data = self._data
         if not data or data.isspace():
             return None
-        if self.media_type in EXTRA_DECODERS:
-            return EXTRA_DECODERS[self.media_type](data)
+        if self.media_type == PROTOBUF:
+            return _load_protobuf(data)
         if self._is_json or (self.media_type.endswith("yaml") and data.lstrip()[:1] == b"{"):
             self._is_json = True
             return _load_json(data)
@@ -60,22 +52,28 @@ class TextBody:
         return self._duplicates
 
 
+def _load_protobuf(data: bytes) -> Any:
+    try:
+        tree = protobuf.decode(data)
+    except protobuf.ProtobufError as error:
+        raise BadRequest(f"error decoding the protobuf body: {error}") from None
+    _check_depth(tree)
+    return tree
+
+
 def check_media_type(content_type: str, verb: str) -> None:
     """Raises UnsupportedMediaType for a body that could not be read."""
     media_type = content_type.partition(";")[0].strip().lower()
     if verb == "patch" or not media_type:
         return
-    if (
-        media_type not in (JSON, YAML, "text/plain", "application/x-www-form-urlencoded")
-        and media_type not in EXTRA_DECODERS
-    ):
+    if media_type not in (JSON, YAML, PROTOBUF, "text/plain", "application/x-www-form-urlencoded"):
         raise unsupported_media_type()
 
 
 def unsupported_media_type() -> UnsupportedMediaType:
     return UnsupportedMediaType(
         "the body of the request was in an unknown format - accepted media types include: "
-        + ", ".join((JSON, YAML, *EXTRA_DECODERS))
+        + ", ".join((JSON, YAML, PROTOBUF))
     )
 
 
@@ -141,15 +139,18 @@ PLAIN = Format()
 
 
 @lru_cache(maxsize=512)
-def negotiate(accept: str, is_transformable: bool = True) -> Format:
-    """The best format for an Accept header. Raises NotAcceptable."""
+def negotiate(accept: str, *, is_transformable: bool = True, has_protobuf: bool = True) -> Format:
+    """The best format for an Accept header. has_protobuf: whether the answer's own kind has a protobuf form.
+
+    Raises NotAcceptable.
+    """
     if not accept or accept == "*/*":
         return PLAIN
     for media_type, parameters in _clauses(accept):
         known = _known_media_type(media_type)
-        if known is None:
-            continue
         transform = parameters.get("as", "")
+        if known is None or (known == PROTOBUF and (transform == "Table" or not (has_protobuf or transform))):
+            continue
         if not transform:
             return Format(known)
         if is_transformable and transform in _TRANSFORMS and parameters.get("g") == "meta.k8s.io":
@@ -159,7 +160,7 @@ def negotiate(accept: str, is_transformable: bool = True) -> Format:
 
 
 def not_acceptable() -> NotAcceptable:
-    types = ", ".join((JSON, YAML, *EXTRA_ENCODERS))
+    types = ", ".join((JSON, YAML, PROTOBUF))
     return NotAcceptable(f"only the following media types are accepted: {types}")
 
 
@@ -182,15 +183,18 @@ def _clauses(accept: str) -> list[tuple[str, Mapping[str, str]]]:
 def _known_media_type(media_type: str) -> str | None:
     if media_type in (JSON, "*/*", "application/*"):
         return JSON
-    if media_type == YAML or media_type in EXTRA_ENCODERS:
+    if media_type in (YAML, PROTOBUF):
         return media_type
     return None
 
 
 def encode(obj: Any, form: Format) -> bytes:
-    """An object in the format's media type."""
-    if form.media_type in EXTRA_ENCODERS:
-        return EXTRA_ENCODERS[form.media_type](obj)
+    """An object in the format's media type. Raises NotAcceptable for an object that has no protobuf form."""
+    if form.media_type == PROTOBUF:
+        try:
+            return protobuf.encode(obj)
+        except protobuf.NotEncodable:
+            raise not_acceptable() from None
     if form.media_type == YAML:
         return yaml_codec.dump(obj)
     if form.is_pretty:

@@ -17,11 +17,14 @@ from minikube_py.apiserver.dispatch import authorize, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.reads import find, list_records
-from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record, reply_with_watch
+from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record
 from minikube_py.apiserver.request_info import RequestInfo, is_true, parse_request
+from minikube_py.apiserver.virtual import VIRTUAL
+from minikube_py.apiserver.watch_frames import reply_with_watch
 from minikube_py.apiserver.watches import open_watch
 from minikube_py.objects.apply import manager_of
 from minikube_py.objects.errors import ApiError, Forbidden, InternalError, TooManyRequests, Unauthorized, UnknownPath
+from minikube_py.resources.kind import ResourceKind
 
 log = logging.getLogger(__name__)
 
@@ -198,13 +201,13 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
         context, info, kind, request.user, request.query,
         manager=manager_of("", agent) or "unknown", warnings=request.warnings, exchange=request.exchange,
     )  # fmt: skip
-    form = format_of(request)
+    form = format_of(request, kind)
     handler = find_handler(call)
     if handler is None:
         if info.verb == "get":
             return reply_with_record(call, find(call), form)
         if info.verb == "list":
-            return reply_with_list(call, list_records(call), form)
+            return await reply_with_list(call, list_records(call), form)
         return reply_with_watch(call, open_watch(call), form)
     if info.subresource not in _STREAMING:
         content_type = request.headers.get("content-type", "")
@@ -216,11 +219,16 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
     return Taken() if answer is None else reply_with_answer(call, answer, form)
 
 
-def format_of(request: HttpRequest) -> Format:
+def format_of(request: HttpRequest, kind: ResourceKind) -> Format:
     """What the client accepts; people with a browser or curl get indented JSON."""
     if request.info.subresource in _STREAMING:
         return Format()
-    form = negotiate(request.headers.get("accept", ""))
+    info = request.info
+    form = negotiate(
+        request.headers.get("accept", ""),
+        is_transformable=(info.group, info.resource) not in VIRTUAL,
+        has_protobuf=bool(info.subresource) or not kind.custom,
+    )
     pretty = request.query.get("pretty")
     if pretty is None:
         agent = request.headers.get("user-agent", "")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from minikube_py.apiserver.codecs import not_acceptable
 from minikube_py.objects import meta
 from minikube_py.objects.errors import BadRequest, Object
 from minikube_py.resources.kind import Column, ResourceKind
@@ -39,7 +40,7 @@ def table(
         "apiVersion": _META + version,
         "metadata": metadata,
         "columnDefinitions": [_definition(column) for column in columns_of(kind)],
-        "rows": [_row(kind, obj, version, include) for obj in objects],
+        "rows": [table_row(kind, obj, version, include) for obj in objects],
     }
 
 
@@ -57,7 +58,8 @@ def _definition(column: Column) -> Object:
     }
 
 
-def _row(kind: ResourceKind, obj: Object, version: str, include: str) -> Object:
+def table_row(kind: ResourceKind, obj: Object, version: str, include: str) -> Object:
+    """One object as a row."""
     row: Object = {"cells": _cells(kind, obj)}
     if include == "Object":
         row["object"] = obj
@@ -78,3 +80,16 @@ def check_include(include: str | None) -> str:
     if include not in ("None", "Object"):
         raise BadRequest(f"unrecognized includeObject value: {include}")
     return include
+
+
+def shape(kind: ResourceKind, obj: Object, transform: tuple[str, str], include: str | None) -> Object:
+    """The object, or what it is transformed to; transform is (form, version of meta.k8s.io). Raises NotAcceptable."""
+    form, version = transform
+    if form == "Table":
+        metadata = {"resourceVersion": (obj.get("metadata") or {}).get("resourceVersion", "")}
+        return table(kind, [obj], metadata, version, check_include(include))
+    if form == "PartialObjectMetadata":
+        return partial(obj, version)
+    if form:
+        raise not_acceptable()
+    return obj
