@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from minikube_py.apiserver.protobuf_messages import Message, Table
-from minikube_py.apiserver.protobuf_values import PAYLOADS, ProtobufError, delimited, only_field
+from minikube_py.apiserver.protobuf_values import PAYLOADS, ProtobufError, delimited, only_field, spans
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVK
 
@@ -73,16 +73,17 @@ def decode(data: bytes) -> Object:
 
 
 def _decode(data: bytes) -> Object:
-    unknown = data[len(MAGIC) :]
-    type_meta = only_field(unknown, 0x0A)
-    api_version, kind = only_field(type_meta, 0x0A).decode(), only_field(type_meta, 0x12).decode()
-    raw, content_type = only_field(unknown, 0x12), only_field(unknown, 0x22)
-    if content_type == b"application/json":
-        found = orjson.loads(raw)
+    start, end = len(MAGIC), len(data)
+    type_meta = only_field(data, start, end, 0x0A)
+    api_version, kind = (only_field(type_meta, 0, len(type_meta), tag).decode() for tag in (0x0A, 0x12))
+    raw = spans(data, start, end, 0x12)
+    first, last = raw[-1] if raw else (end, end)
+    if only_field(data, start, end, 0x22) == b"application/json":
+        found = orjson.loads(data[first:last])
         if not isinstance(found, dict):
             raise ProtobufError("the JSON in the protobuf envelope is not an object")
         return found
-    return {"kind": kind, "apiVersion": api_version, **_message(api_version, kind).decode(raw)}
+    return {"kind": kind, "apiVersion": api_version, **_message(api_version, kind).decode(data, first, last)}
 
 
 @lru_cache(1)
@@ -112,9 +113,9 @@ def _envelope(api_version: str, kind: str, message: bytes) -> bytes:
     return b"".join((MAGIC, b"\x0a", delimited(type_meta), b"\x12", delimited(message), _NO_CONTENT_TYPE))
 
 
-def _read_raw(payload: bytes) -> Any:
+def _read_raw(data: bytes, start: int, end: int) -> Any:
     """An embedded object: JSON text, or a whole body of its own."""
-    raw = only_field(payload, 0x0A)
+    raw = only_field(data, start, end, 0x0A)
     if raw.startswith(MAGIC):
         return _decode(raw)
     return orjson.loads(raw) if raw else None

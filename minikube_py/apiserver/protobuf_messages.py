@@ -23,6 +23,8 @@ from minikube_py.apiserver.protobuf_values import (
     read_varint,
     signed,
     skip,
+    span,
+    spans,
     varint,
     write_double,
 )
@@ -53,7 +55,7 @@ class Field(NamedTuple):
 
 
 class Message:
-    """One message: encode(obj) gives its bytes, decode(bytes) an object."""
+    """One message: encode(obj) gives its bytes, decode(data, start, end) an object."""
 
     def __init__(self, table: "Table", fields: list[Field]) -> None:
         self._table = table
@@ -81,17 +83,17 @@ class Message:
     def _step(self, field: Field) -> tuple[str, WriteField, bytes]:
         return field.name, self._table.field_writer(field), self._table.empty(field)
 
-    def decode(self, data: bytes) -> Object:
+    def decode(self, data: bytes, start: int, end: int) -> Object:
+        """The object in data[start:end]."""
         obj: Object = {}
-        self._decode_into(obj, data)
+        self._decode_into(obj, data, start, end)
         self._fill(obj)
         return obj
 
-    def _decode_into(self, obj: Object, data: bytes) -> None:
+    def _decode_into(self, obj: Object, data: bytes, position: int, end: int) -> None:
         readers = self._readers
         if readers is None:
             readers = self._prepare_reading()
-        position, end = 0, len(data)
         while position < end:
             tag = data[position]
             position += 1
@@ -226,7 +228,7 @@ class Table:
         if field.type in ("time", "microtime", "json", "raw"):
             return None
         read = self._payload(field.type)[1]
-        return lambda: read(b"")
+        return lambda: read(b"", 0, 0)
 
     def field_readers(self, field: Field) -> dict[int, ReadField]:
         """By tag. Lists of numbers may be packed, so they have two."""
@@ -240,9 +242,9 @@ class Table:
             inlined = self.message(field.type)
 
             def read_inlined(data: bytes, position: int, obj: Object) -> int:
-                length, position = read_varint(data, position)
-                inlined._decode_into(obj, _cut(data, position, length))
-                return position + length
+                start, end = span(data, position, len(data))
+                inlined._decode_into(obj, data, start, end)
+                return end
 
             return {tag: read_inlined}
         return {tag: _payload_reader(field, read)}
@@ -270,8 +272,7 @@ class Table:
             return position
 
         def read_packed(data: bytes, position: int, obj: Object) -> int:
-            length, position = read_varint(data, position)
-            end = position + length
+            position, end = span(data, position, len(data))
             while position < end:
                 position = read_more(data, position, obj)
             return position
@@ -290,31 +291,28 @@ def _number_writer(type_: str) -> Write:
     return lambda value: varint(int(value))
 
 
-def _cut(data: bytes, position: int, length: int) -> bytes:
-    payload = data[position : position + length]
-    if len(payload) != length:
-        raise ProtobufError("a field is longer than its message")
-    return payload
-
-
 def _payload_reader(field: Field, read: Read) -> ReadField:
     name = field.name
     drops_empty = "o" in field.flags and "p" not in field.flags and field.type in ("s", "b")
 
     def read_one(data: bytes, position: int, obj: Object) -> int:
+        # Like span(), in place: this is where the time goes. Whether it ends within its message is seen there.
         length = data[position]
         position += 1
         if length >= 128:
             length, position = read_varint(data, position - 1)
-        value = read(_cut(data, position, length))
+        end = position + length
+        if end > len(data):
+            raise ProtobufError("a field is longer than its message")
+        value = read(data, position, end)
         if value is not None and (value or not drops_empty):
             obj[name] = value
-        return position + length
+        return end
 
     def read_more(data: bytes, position: int, obj: Object) -> int:
-        length, position = read_varint(data, position)
-        obj.setdefault(name, []).append(read(_cut(data, position, length)))
-        return position + length
+        start, end = span(data, position, len(data))
+        obj.setdefault(name, []).append(read(data, start, end))
+        return end
 
     return read_more if "r" in field.flags else read_one
 
@@ -323,11 +321,11 @@ def _map_reader(field: Field, read: Read) -> ReadField:
     name = field.name
 
     def read_entry(data: bytes, position: int, obj: Object) -> int:
-        length, position = read_varint(data, position)
-        entry = _cut(data, position, length)
-        key = only_field(entry, 0x0A).decode()
-        obj.setdefault(name, {})[key] = read(only_field(entry, 0x12))
-        return position + length
+        start, end = span(data, position, len(data))
+        key = only_field(data, start, end, 0x0A).decode()
+        value = spans(data, start, end, 0x12)
+        obj.setdefault(name, {})[key] = read(data, *value[-1]) if value else read(b"", 0, 0)
+        return end
 
     return read_entry
 
@@ -339,21 +337,8 @@ def _write_strings(values: Any) -> bytes:
     return b"".join([b"\x0a" + delimited(value.encode()) for value in values])
 
 
-def _read_strings(payload: bytes) -> list[str]:
-    return [value.decode() for value in _repeated(payload, 0x0A)]
-
-
-def _repeated(payload: bytes, wanted: int) -> list[bytes]:
-    found, position = [], 0
-    while position < len(payload):
-        tag, position = read_varint(payload, position)
-        if tag == wanted:
-            length, position = read_varint(payload, position)
-            found.append(_cut(payload, position, length))
-            position += length
-        else:
-            position = skip(payload, position, tag & 7)
-    return found
+def _read_strings(data: bytes, start: int, end: int) -> list[str]:
+    return [data[first:last].decode() for first, last in spans(data, start, end, 0x0A)]
 
 
 def _schema_or_array(schema: Message) -> tuple[Write, Read]:
@@ -364,12 +349,12 @@ def _schema_or_array(schema: Message) -> tuple[Write, Read]:
             return b"".join([b"\x12" + delimited(schema.encode(one)) for one in value])
         return b"\x0a" + delimited(schema.encode(value))
 
-    def read(payload: bytes) -> Any:
-        several = _repeated(payload, 0x12)
+    def read(data: bytes, start: int, end: int) -> Any:
+        several = spans(data, start, end, 0x12)
         if several:
-            return [schema.decode(one) for one in several]
-        single = _repeated(payload, 0x0A)
-        return schema.decode(single[-1]) if single else None
+            return [schema.decode(data, *one) for one in several]
+        single = spans(data, start, end, 0x0A)
+        return schema.decode(data, *single[-1]) if single else None
 
     return write, read
 
@@ -382,9 +367,9 @@ def _schema_or_bool(schema: Message) -> tuple[Write, Read]:
             return b"\x08\x01" if value else b"\x08\x00"
         return b"\x08\x01\x12" + delimited(schema.encode(value))
 
-    def read(payload: bytes) -> Any:
-        found = _repeated(payload, 0x12)
-        return schema.decode(found[-1]) if found else b"\x08\x01" in payload[:2]
+    def read(data: bytes, start: int, end: int) -> Any:
+        found = spans(data, start, end, 0x12)
+        return schema.decode(data, *found[-1]) if found else data[start:end] == b"\x08\x01"
 
     return write, read
 
@@ -397,10 +382,10 @@ def _schema_or_strings(schema: Message) -> tuple[Write, Read]:
             return b"".join([b"\x12" + delimited(one.encode()) for one in value])
         return b"\x0a" + delimited(schema.encode(value))
 
-    def read(payload: bytes) -> Any:
-        single = _repeated(payload, 0x0A)
+    def read(data: bytes, start: int, end: int) -> Any:
+        single = spans(data, start, end, 0x0A)
         if single:
-            return schema.decode(single[-1])
-        return [one.decode() for one in _repeated(payload, 0x12)]
+            return schema.decode(data, *single[-1])
+        return [data[first:last].decode() for first, last in spans(data, start, end, 0x12)]
 
     return write, read

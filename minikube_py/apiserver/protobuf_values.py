@@ -1,6 +1,7 @@
 """Writes and reads single protobuf values: varints, strings, and Kubernetes' types that are not objects in JSON.
 
-A payload is what follows a tag: for length-delimited types the bytes without their length. Sources: the protobuf
+A payload is what follows a tag and a length. It is written as bytes and read in place, as data[start:end]: nested
+messages are never copied, so that deep nesting costs no memory. Sources: the protobuf
 encoding guide; apimachinery's Time, MicroTime, Quantity, IntOrString, RawExtension and FieldsV1.
 """
 
@@ -87,8 +88,8 @@ def _write_string(value: Any) -> bytes:
     return value.encode() if isinstance(value, str) else str(value).encode()
 
 
-def _read_string(payload: bytes) -> str:
-    return payload.decode()
+def _read_string(data: bytes, start: int, end: int) -> str:
+    return data[start:end].decode()
 
 
 def _write_bytes(value: Any) -> bytes:
@@ -98,8 +99,8 @@ def _write_bytes(value: Any) -> bytes:
         raise ProtobufError(f"not base64: {error}") from error
 
 
-def _read_bytes(payload: bytes) -> str:
-    return b64encode(payload).decode()
+def _read_bytes(data: bytes, start: int, end: int) -> str:
+    return b64encode(data[start:end]).decode()
 
 
 @lru_cache(4096)
@@ -135,20 +136,24 @@ def _read_timestamp(payload: bytes) -> datetime:
 
 
 @lru_cache(4096)
-def _read_time(payload: bytes) -> str | None:
-    return _read_timestamp(payload).strftime("%Y-%m-%dT%H:%M:%SZ") if payload else None
+def _print_time(payload: bytes) -> str:
+    return _read_timestamp(payload).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _read_micro_time(payload: bytes) -> str | None:
-    return _read_timestamp(payload).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if payload else None
+def _read_time(data: bytes, start: int, end: int) -> str | None:
+    return _print_time(data[start:end]) if end > start else None
+
+
+def _read_micro_time(data: bytes, start: int, end: int) -> str | None:
+    return _read_timestamp(data[start:end]).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if end > start else None
 
 
 def _write_quantity(value: Any) -> bytes:
     return b"\x0a" + delimited(str(value).encode())
 
 
-def _read_quantity(payload: bytes) -> str:
-    return only_field(payload, 0x0A).decode() or "0"
+def _read_quantity(data: bytes, start: int, end: int) -> str:
+    return only_field(data, start, end, 0x0A).decode() or "0"
 
 
 def _write_int_or_string(value: Any) -> bytes:
@@ -157,20 +162,19 @@ def _write_int_or_string(value: Any) -> bytes:
     return b"\x08\x00\x10" + varint(int(value)) + b"\x1a\x00"
 
 
-def _read_int_or_string(payload: bytes) -> int | str:
-    kind, number, text, position = 0, 0, "", 0
-    while position < len(payload):
-        tag, position = read_varint(payload, position)
+def _read_int_or_string(data: bytes, start: int, end: int) -> int | str:
+    kind, number, text, position = 0, 0, "", start
+    while position < end:
+        tag, position = read_varint(data, position)
         if tag == 0x08:
-            kind, position = read_varint(payload, position)
+            kind, position = read_varint(data, position)
         elif tag == 0x10:
-            number, position = read_varint(payload, position)
+            number, position = read_varint(data, position)
         elif tag == 0x1A:
-            length, position = read_varint(payload, position)
-            text = payload[position : position + length].decode()
-            position += length
+            first, position = span(data, position, end)
+            text = data[first:position].decode()
         else:
-            position = skip(payload, position, tag & 7)
+            position = skip(data, position, tag & 7)
     return text if kind == 1 else signed(number)
 
 
@@ -178,8 +182,8 @@ def _write_json(value: Any) -> bytes:
     return b"\x0a" + delimited(orjson.dumps(value))
 
 
-def _read_json(payload: bytes) -> Any:
-    raw = only_field(payload, 0x0A)
+def _read_json(data: bytes, start: int, end: int) -> Any:
+    raw = only_field(data, start, end, 0x0A)
     return orjson.loads(raw) if raw else None
 
 
@@ -193,22 +197,35 @@ def read_double(data: bytes, position: int) -> float | int:
     return int(number) if number.is_integer() and abs(number) < 1e21 else number
 
 
-def only_field(payload: bytes, wanted: int) -> bytes:
-    """The bytes of a message's one field; b'' when it is not there."""
-    found, position = b"", 0
-    while position < len(payload):
-        tag, position = read_varint(payload, position)
+def span(data: bytes, position: int, limit: int) -> tuple[int, int]:
+    """(start, end) of the payload whose length is at `position`; it must end at `limit` or before."""
+    length, position = read_varint(data, position)
+    if position + length > limit:
+        raise ProtobufError("a field is longer than its message")
+    return position, position + length
+
+
+def spans(data: bytes, start: int, end: int, wanted: int) -> list[tuple[int, int]]:
+    """Where the payloads of one field of a message are; wanted is its tag."""
+    found, position = [], start
+    while position < end:
+        tag, position = read_varint(data, position)
         if tag == wanted:
-            length, position = read_varint(payload, position)
-            found = payload[position : position + length]
-            position += length
+            first, position = span(data, position, end)
+            found.append((first, position))
         else:
-            position = skip(payload, position, tag & 7)
+            position = skip(data, position, tag & 7)
     return found
 
 
+def only_field(data: bytes, start: int, end: int, wanted: int) -> bytes:
+    """The bytes of one field of a message; b'' when it is not there."""
+    found = spans(data, start, end, wanted)
+    return data[found[-1][0] : found[-1][1]] if found else b""
+
+
 Write = Callable[[Any], bytes]
-Read = Callable[[bytes], Any]
+Read = Callable[[bytes, int, int], Any]
 
 PAYLOADS: dict[str, tuple[Write, Read]] = {
     "s": (_write_string, _read_string),
