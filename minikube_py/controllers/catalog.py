@@ -2,25 +2,34 @@
 
 from collections.abc import Callable
 
+from minikube_py.controllers.clusterroleaggregation import ClusterRoleAggregationController
 from minikube_py.controllers.context import ControllerContext
 from minikube_py.controllers.cronjob import CronJobController
 from minikube_py.controllers.csr_approving import CertificateApprover
 from minikube_py.controllers.csr_cleaner import CertificateRequestCleaner
 from minikube_py.controllers.csr_signing import CertificateSigning
+from minikube_py.controllers.daemonset import DaemonSetController
 from minikube_py.controllers.deployment import DeploymentController
+from minikube_py.controllers.disruption import DisruptionController
 from minikube_py.controllers.endpoints import EndpointsController
 from minikube_py.controllers.endpointslice import EndpointSliceController
+from minikube_py.controllers.ephemeralvolume import EphemeralVolumeController
 from minikube_py.controllers.garbagecollector import GarbageCollector
 from minikube_py.controllers.job import JobController
 from minikube_py.controllers.namespace import NamespaceController
 from minikube_py.controllers.nodeipam import NodeIpamController
 from minikube_py.controllers.nodelifecycle import NodeLifecycleController
+from minikube_py.controllers.persistentvolume import PersistentVolumeController
 from minikube_py.controllers.podgc import PodGarbageCollector
+from minikube_py.controllers.pvcprotection import ClaimProtectionController
+from minikube_py.controllers.pvprotection import VolumeProtectionController
 from minikube_py.controllers.replicaset import ReplicaSetController
 from minikube_py.controllers.replicationcontroller import ReplicationControllerController
+from minikube_py.controllers.resourcequota import ResourceQuotaController
 from minikube_py.controllers.rootcacert import RootCaPublisher
 from minikube_py.controllers.service_account_token import ServiceAccountTokenController
 from minikube_py.controllers.serviceaccount import ServiceAccountController
+from minikube_py.controllers.statefulset import StatefulSetController
 from minikube_py.controllers.tainteviction import TaintEvictionController
 from minikube_py.controllers.token_cleaner import TokenCleaner
 from minikube_py.controllers.ttlafterfinished import TtlAfterFinishedController
@@ -43,9 +52,18 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "deployment": DeploymentController,
     "replicaset": ReplicaSetController,
     "replicationcontroller": ReplicationControllerController,
+    "statefulset": StatefulSetController,
+    "daemonset": DaemonSetController,
     "job": JobController,
     "cronjob": CronJobController,
     "ttlafterfinished": TtlAfterFinishedController,
+    "clusterroleaggregation": ClusterRoleAggregationController,
+    "disruption": DisruptionController,
+    "ephemeralvolume": EphemeralVolumeController,
+    "persistentvolume": PersistentVolumeController,
+    "pvcprotection": ClaimProtectionController,
+    "pvprotection": VolumeProtectionController,
+    "resourcequota": ResourceQuotaController,
     "endpoints": EndpointsController,
     "endpointslice": EndpointSliceController,
 }

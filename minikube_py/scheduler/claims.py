@@ -6,15 +6,16 @@ Source: pkg/scheduler/framework/plugins/volumebinding and component-helpers stor
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from minikube_py.objects import quantity
 from minikube_py.objects.errors import Object
-from minikube_py.objects.selectors import LabelSelector, NodeSelector
+from minikube_py.objects.meta import name as name_of
+from minikube_py.objects.selectors import NodeSelector
+from minikube_py.resources.core.volume_match_rules import SELECTED_NODE as SELECTED_NODE
+from minikube_py.resources.core.volume_match_rules import class_of, match_volume
+from minikube_py.resources.core.volume_match_rules import is_bound as is_bound
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.snapshot import Storage
 
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
-BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
 
 
@@ -25,15 +26,6 @@ class PodClaims:
     volumes: list[Object] = field(default_factory=list)
     waiting: list[Object] = field(default_factory=list)
     problem: str = ""
-
-
-def class_of(claim: Object) -> str:
-    return str(claim["spec"].get("storageClassName") or "")
-
-
-def is_bound(claim: Object) -> bool:
-    annotations = claim["metadata"].get("annotations") or {}
-    return bool(claim["spec"].get("volumeName")) and BIND_COMPLETED in annotations
 
 
 def sort_claims(pod: PodInfo, storage: Storage) -> PodClaims:
@@ -74,50 +66,9 @@ def node_meets(volume: Object, node: NodeInfo) -> bool:
     return required is None or NodeSelector(required).matches(node.labels, node.fields)
 
 
-def find_volume(claim: Object, volumes: Iterable[Object], node: NodeInfo | None, taken: set[str]) -> Object | None:
-    """The smallest free volume that serves the claim (on that node), preferring one reserved for it."""
-    wanted = quantity.parse(((claim["spec"].get("resources") or {}).get("requests") or {}).get("storage", "0"))
-    best: tuple[quantity.Quantity, Object] | None = None
-    for volume in volumes:
-        spec, metadata = volume["spec"], volume["metadata"]
-        if metadata["name"] in taken or metadata.get("deletionTimestamp"):
-            continue
-        size = quantity.parse((spec.get("capacity") or {}).get("storage", "0"))
-        if size < wanted or not _suits(claim, volume) or (node is not None and not node_meets(volume, node)):
-            continue
-        reference = spec.get("claimRef")
-        if reference:
-            if _is_reserved_for(reference, claim):
-                return volume
-            continue
-        if (volume.get("status") or {}).get("phase") not in ("Available", None, ""):
-            continue
-        if best is None or size < best[0]:
-            best = size, volume
-    return best[1] if best is not None else None
-
-
-def _is_reserved_for(reference: Object, claim: Object) -> bool:
-    metadata = claim["metadata"]
-    if (reference.get("namespace"), reference.get("name")) != (metadata.get("namespace"), metadata["name"]):
-        return False
-    return not reference.get("uid") or reference["uid"] == metadata.get("uid")
-
-
-def _suits(claim: Object, volume: Object) -> bool:
-    wanted, spec = claim["spec"], volume["spec"]
-    if (wanted.get("volumeName") or volume["metadata"]["name"]) != volume["metadata"]["name"]:
-        return False
-    if (wanted.get("volumeMode") or "Filesystem") != (spec.get("volumeMode") or "Filesystem"):
-        return False
-    if class_of(claim) != str(spec.get("storageClassName") or ""):
-        return False
-    if not set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ()):
-        return False
-    if wanted.get("volumeAttributesClassName", "") != spec.get("volumeAttributesClassName", ""):
-        return False
-    selector = wanted.get("selector")
-    return selector is None or LabelSelector.from_dict(selector).matches(volume["metadata"].get("labels"))
+def find_volume(claim: Object, volumes: Iterable[Object], node: NodeInfo, taken: set[str]) -> Object | None:
+    """The volume that serves the claim on that node, beside those that are taken."""
+    return match_volume(claim, volumes, lambda volume: name_of(volume) not in taken and node_meets(volume, node))
 
 
 def can_provision(claim: Object, storage: Storage, node: NodeInfo) -> bool:

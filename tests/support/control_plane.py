@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from minikube_py.apiserver.local_client import LocalClient
@@ -18,7 +18,6 @@ from minikube_py.reconciling.controller import run_controller
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.kind import GVR
-from minikube_py.resources.registry import KindRegistry
 from minikube_py.scheduler.scheduler import Scheduler
 from minikube_py.store.memory import MemoryStore
 from tests.support.cluster import Cluster, test_cluster
@@ -67,34 +66,6 @@ class ControlPlane:
             waited += 0.25
 
 
-def _with_generations(registry: KindRegistry) -> KindRegistry:
-    """Kinds whose own rules aren't there yet count generations all the same."""
-    for kind in registry.all():
-        if kind.group in ("apps", "batch", "policy") and not kind.rules.has_generation:
-            registry.remove(kind.gvr)
-            registry.add(replace(kind, rules=replace(kind.rules, has_generation=True)))
-        if (kind.group, kind.kind) == ("", "Pod"):
-            registry.remove(kind.gvr)
-            registry.add(replace(kind, rules=replace(kind.rules, validate_update=lambda new, old, errors: None)))
-    return registry
-
-
-class BindingShim:
-    """Binds through a plain update as long as the server has no pods/binding."""
-
-    def __init__(self, client: LocalClient) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    async def create(self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", **more: Any) -> Object:
-        if obj.get("kind") != "Binding":
-            return await self._client.create(gvr, obj, namespace, name=name, **more)
-        patch = {"spec": {"nodeName": obj["target"]["name"]}}
-        return await self._client.patch(gvr, name, patch, namespace)
-
-
 @asynccontextmanager
 async def control_plane(
     *, nodes: int = 3, without: Collection[str] = (), options: ControllerOptions | None = None, heartbeats: bool = True
@@ -102,7 +73,7 @@ async def control_plane(
     """Controllers run under the admin here: what each may do is tested with the policy."""
     set_mutation_detection(True)
     try:
-        registry = _with_generations(built_in_kinds())
+        registry = built_in_kinds()
         async with test_cluster(ApiServerOptions(StoreReader(MemoryStore(), registry))) as cluster:
             client = cluster.client()
             informers = InformerSet(client)
@@ -118,7 +89,7 @@ async def control_plane(
                 for name, make in CONTROLLERS.items():
                     if name not in without:
                         running.append(group.create_task(run_controller(make(context), workers=3), name=name))
-                running.append(group.create_task(Scheduler(BindingShim(client), informers).run()))
+                running.append(group.create_task(Scheduler(client, informers).run()))
                 await asyncio.sleep(0.01)
                 for number in range(nodes):
                     await stub.add_node(f"node-{number}")

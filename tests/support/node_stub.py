@@ -108,6 +108,7 @@ class NodeStub:
             )
 
     async def _end(self, pod: Object) -> None:
+        await asyncio.sleep(self.start_seconds / 2)
         with suppress(NotFound, Conflict):
             options = DeleteOptions(grace_seconds=0, uid=uid(pod))
             await self.client.delete(PODS, name(pod), namespace(pod), options=options)
