@@ -11,7 +11,7 @@ import orjson
 from minikube_py import clock
 from minikube_py.kubelet import backoff
 from minikube_py.kubelet.backoff import BackOff, duration_text
-from minikube_py.kubelet.kinds import SECRETS, SERVICE_ACCOUNTS
+from minikube_py.kubelet.kinds import SECRETS
 from minikube_py.kubelet.pod_spec import PodContainer
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import (
@@ -122,14 +122,9 @@ class Images:
         self._back_off[key] = (backoff.raised(found[0] if found is not None else None, now), now, error)
 
     async def _credentials(self, pod: Object) -> AsyncIterator[RegistryCredentials]:
-        """Credentials of the pod's pull secrets, then of its service account's."""
+        """Credentials of the pod's pull secrets; admission has put its service account's there."""
         meta = pod["metadata"]
         names = [s.get("name") for s in pod["spec"].get("imagePullSecrets") or ()]
-        if not names and pod["spec"].get("serviceAccountName"):
-            account = await self._references.get(
-                meta["uid"], SERVICE_ACCOUNTS, meta["namespace"], pod["spec"]["serviceAccountName"]
-            )
-            names = [s.get("name") for s in (account or {}).get("imagePullSecrets") or ()]
         for name in dict.fromkeys(filter(None, names)):
             secret = await self._references.get(meta["uid"], SECRETS, meta["namespace"], name)
             if secret is None:

@@ -55,7 +55,9 @@ async def test_cluster(options: ApiServerOptions | None = None) -> AsyncIterator
     options = options or ApiServerOptions(StoreReader(MemoryStore(), built_in_kinds()))
     cluster = Cluster(ApiServer(options), options.reader.store)
     await _make_namespaces(cluster)
+    custom_kinds = asyncio.ensure_future(cluster.api.custom_kinds.run())
     yield cluster
+    custom_kinds.cancel()
 
 
 test_cluster.__test__ = False  # type: ignore[attr-defined]
@@ -82,7 +84,7 @@ async def https_cluster(directory: Path, nodes: NodeConnections | None = None) -
     )
     feed = identity.feed(store)
     feed.load()
-    follower = asyncio.ensure_future(feed.run())
+    followers = [asyncio.ensure_future(feed.run()), asyncio.ensure_future(api.custom_kinds.run())]
     async with api.serve_https("127.0.0.1", 0, pki.server_ssl_context()) as port:
         entry = KubeconfigEntry(f"https://127.0.0.1:{port}", pki.server_ca_pem, token=pki.admin_token)
         write_kubeconfig(directory / "kubeconfig", entry)
@@ -91,7 +93,8 @@ async def https_cluster(directory: Path, nodes: NodeConnections | None = None) -
         await _make_namespaces(cluster)
         await cluster.client().create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
         yield cluster
-    follower.cancel()
+    for follower in followers:
+        follower.cancel()
 
 
 async def _make_namespaces(cluster: Cluster) -> None:
