@@ -288,5 +288,11 @@ async def serve_https(pipeline: Pipeline, host: str, port: int, context: ssl.SSL
         await site.start()
         yield runner.addresses[0][1]
     finally:
+        transports = [connection.transport for connection in server.connections]
         server.pre_shutdown()
         await runner.cleanup()
+        # Clients that don't answer the end of TLS would keep their connections open for another half minute.
+        for transport in transports:
+            if transport is not None:
+                transport.abort()
+        await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.apiserver.server import ApiServer, ApiServerOptions
+from minikube_py.bootstrap.first_objects import FirstObjectsOptions, write_first_objects
 from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.client.node_connection import NodeConnections
@@ -90,11 +91,15 @@ async def https_cluster(directory: Path, nodes: NodeConnections | None = None) -
         write_kubeconfig(directory / "kubeconfig", entry)
         cluster = HttpsCluster(api, store, port, pki, directory / "kubeconfig")
         identity.admission_context.client = cluster.client()
-        await _make_namespaces(cluster)
+        await write_first_objects(cluster.client(), _first_objects(pki, port))
         await cluster.client().create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
         yield cluster
     for follower in followers:
         follower.cancel()
+
+
+def _first_objects(pki: Pki, port: int) -> FirstObjectsOptions:
+    return FirstObjectsOptions(("10.43.0.0/16",), "10.43.0.1", port, pki.client_ca_pem, pki.request_header_ca_pem)
 
 
 async def _make_namespaces(cluster: Cluster) -> None:
