@@ -7,7 +7,7 @@ from typing import Any
 from minikube_py.host_tools import ToolError, run_tool
 from minikube_py.kubelet.network import host_names
 from minikube_py.kubelet.network.forward_rules import remove_forwarding
-from minikube_py.kubelet.network.netlink import remove_interfaces
+from minikube_py.kubelet.network.links import remove_links_of
 from minikube_py.kubelet.runtimes import docker_labels as label
 from minikube_py.kubelet.runtimes.docker_engine import DockerEngine, EngineError
 from minikube_py.kubelet.runtimes.docker_launch import remove_container
@@ -47,7 +47,7 @@ async def remove_host_network(cluster_id: str) -> None:
     Needs root; does nothing where there is nothing. The pods must be gone.
     """
     owner = host_names.owner_prefix(cluster_id)
-    await asyncio.to_thread(remove_interfaces, owner)
+    await asyncio.to_thread(remove_links_of, owner)
     await _remove_tables(host_names.table_prefix(cluster_id))
     await remove_forwarding(owner)
 
