@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import sqlite3
+import threading
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -190,11 +191,16 @@ class CrashImages:
 
     def __init__(self, folder: Path, images: Path) -> None:
         self._folder, self._images = folder, images
+        self._one_at_a_time = threading.Lock()
         self.acknowledged: dict[str, int] = {}
         self.highest = 0
         self.taken: list[tuple[Path, dict[str, int], int]] = []
 
     def take(self, *_arguments: object) -> None:
+        with self._one_at_a_time:  # the writer's thread and the test's own both come here
+            self._take()
+
+    def _take(self) -> None:
         image = self._images / str(len(self.taken))
         (image / "db").mkdir(parents=True)
         for name in ("state.db", "state.db-wal", "secrets.key"):
