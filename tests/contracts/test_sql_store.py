@@ -7,9 +7,9 @@ import resource
 import shutil
 import signal
 import sqlite3
-import threading
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -187,7 +187,10 @@ async def test_a_backup_is_a_whole_database(tmp_path: Path) -> None:
 
 
 class CrashImages:
-    """Keeps what a kill at each step of each transaction would leave behind: the files, and what was acknowledged."""
+    """Keeps what a kill at each step of each transaction would leave behind: the files, and what was acknowledged.
+
+    Images are taken in the writer's thread only: between its steps nobody writes to the files.
+    """
 
     def __init__(self, folder: Path, images: Path) -> None:
         self._folder, self._images = folder, images
@@ -202,12 +205,13 @@ class CrashImages:
 
     def _take(self) -> None:
         image = self._images / str(len(self.taken))
+        acknowledged, highest = dict(self.acknowledged), self.highest
         (image / "db").mkdir(parents=True)
         for name in ("state.db", "state.db-wal", "secrets.key"):
             source = self._folder / "db" / name
             if source.exists():
                 shutil.copyfile(source, image / "db" / name)
-        self.taken.append((image, dict(self.acknowledged), self.highest))
+        self.taken.append((image, acknowledged, highest))
 
     @contextmanager
     def at_every_step(self) -> Iterator[None]:
@@ -232,13 +236,11 @@ async def test_a_crash_at_any_step_loses_nothing_acknowledged(tmp_path: Path) ->
             for number in range(6):
                 record = await store.create(key(f"n{number}"), draft())
                 images.acknowledge(record)
-                images.take()
                 images.acknowledge(await store.update(record.key, draft("2"), record.revision))
             lease = await store.create(key("lease", resource=LEASES), draft())
             for _ in range(5):  # revisions that are used without a commit
                 lease = await store.update(lease.key, draft(), lease.revision)
                 images.highest = lease.revision
-            images.take()
     assert len(images.taken) > 60
     for image, acknowledged, highest in images.taken:
         async with opened("", image) as store:

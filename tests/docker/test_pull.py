@@ -35,8 +35,7 @@ def _free_port() -> int:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("needs docker-registry (apt-get install docker-registry)")
+    assert program is not None, "install docker-registry (Debian: apt-get install docker-registry)"
     port = _free_port()
     (tmp_path / "htpasswd").write_text(_HTPASSWD)
     (tmp_path / "config.yml").write_text(_CONFIG.format(directory=tmp_path, port=port))
