@@ -11,12 +11,14 @@ from minikube_py.apiserver.selecting import selection_of
 from minikube_py.apiserver.writes import admission_request, admit, allocator_of, draft, mutate
 from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
 from minikube_py.objects.meta import deep_copy
+from minikube_py.resources.custom.definition import CLEANUP_FINALIZER
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.store.protocol import KeyNotFound, Record, RevisionConflict
 
 _ATTEMPTS = 30
 _ORPHAN, _FOREGROUND = "orphan", "foregroundDeletion"
 # Kinds that orphan their dependents when a client doesn't say what to do with them.
+_DEFINITION = ("apiextensions.k8s.io", "CustomResourceDefinition")
 _ORPHANING = frozenset((("", "ReplicationController"), ("batch", "Job")))
 # Kinds whose delete answers with the object instead of a Status.
 _ANSWERED_WITH_OBJECT = frozenset((
@@ -136,6 +138,8 @@ def _marked(kind: ResourceKind, options: DeletionOptions, old: Object) -> Object
     metadata = old["metadata"]
     finalizers = _finalizers(kind, options, metadata.get("finalizers") or [])
     grace = _grace_seconds(kind, options, old)
+    if (kind.group, kind.kind) == _DEFINITION and not metadata.get("deletionTimestamp"):
+        finalizers = [*finalizers, CLEANUP_FINALIZER]
     is_kept = bool(finalizers) or grace > 0 or _has_namespace_finalizers(old)
     if not is_kept:
         return None

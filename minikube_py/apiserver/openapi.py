@@ -141,6 +141,10 @@ class OpenApi:
             name = schema_name(kind)
             gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
             body = dict(self._custom_schema(kind) or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+            if kind.custom:
+                body["properties"] = {
+                    **(body.get("properties") or {}), "metadata": {"$ref": f"{prefix}{_META}ObjectMeta"},
+                }  # fmt: skip
             found[name] = {**body, "x-kubernetes-group-version-kind": [gvk]}
             found[list_name(kind)] = {
                 "type": "object",

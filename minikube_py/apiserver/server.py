@@ -12,6 +12,7 @@ from minikube_py.apiserver.allocators import DEFAULT_SERVICE_CIDRS, ServiceAlloc
 from minikube_py.apiserver.authn.protocol import Authenticator
 from minikube_py.apiserver.authz.protocol import Authorizer
 from minikube_py.apiserver.context import NoNodes, Review, ServerContext, TokenSource
+from minikube_py.apiserver.custom_kinds import CustomKinds
 from minikube_py.apiserver.discovery import Discovery
 from minikube_py.apiserver.health import Health, Version
 from minikube_py.apiserver.http import serve_https
@@ -23,9 +24,11 @@ from minikube_py.apiserver.pipeline import Pipeline
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.client.node_connection import NodeConnections
+from minikube_py.resources.custom.kinds import openapi_schema
 from minikube_py.resources.kind import GVR
 
 _SERVICES = GVR("", "v1", "services")
+_ITSELF = UserInfo("system:apiserver", groups=("system:masters", "system:authenticated"))
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class ApiServerOptions:
 
 
 class ApiServer:
-    """One API server over one store."""
+    """One API server over one store. `custom_kinds.run()` has to run for as long as the server lives."""
 
     def __init__(self, options: ApiServerOptions) -> None:
         self.reader = reader = options.reader
@@ -71,9 +74,11 @@ class ApiServer:
 
         self.health = Health()
         version = Version(options.mkube_version)
-        openapi = OpenApi(reader.registry, version.body["gitVersion"])
+        openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)
         self.paths = Paths(Discovery(reader.registry), openapi, self.health, version)
         self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, options.host_names)
+        self.custom_kinds = CustomKinds(self.context, self.local_client(_ITSELF, "kube-apiserver"))
+        self.custom_kinds.load()
 
     def serve_https(self, host: str, port: int, ssl_context: ssl.SSLContext | None) -> AbstractAsyncContextManager[int]:
         """Listens while the block runs; gives the port. Without an SSL context it is plain HTTP, for tests."""

@@ -47,7 +47,8 @@ def validate_metadata_update(new: Object, old: Object, errors: FieldErrors) -> N
     for key in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if (fresh.get(key) or None) != (stored.get(key) or None):
             errors.invalid(METADATA.child(key), fresh.get(key), IMMUTABLE)
-    _validate_shared(fresh, errors, is_custom=False)
+    # As in Kubernetes, an update looks at the form of finalizers only, not at whose they are.
+    _validate_shared(fresh, errors, is_custom=True)
 
 
 def check_prefix(check: NameCheck, prefix: str) -> list[str]:

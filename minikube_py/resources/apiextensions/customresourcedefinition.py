@@ -9,7 +9,7 @@ from minikube_py.objects import meta
 from minikube_py.objects.conditions import is_true
 from minikube_py.objects.errors import Object
 from minikube_py.resources.admissionregistration.webhooks import validate_client_config
-from minikube_py.resources.apiextensions.structural_rules import validate_structural
+from minikube_py.resources.apiextensions.version_rules import validate_version_schema
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
 from minikube_py.resources.printing import NAME, text
@@ -105,16 +105,12 @@ def _validate_versions(spec: Object, versions: list[Object], errors: FieldErrors
             errors.invalid(at.child("deprecationWarning"), warning, why)
         schema = (version.get("schema") or {}).get("openAPIV3Schema")
         if schema is None:
-            errors.required(at.child("schema", "openAPIV3Schema"), "schemas are required")
+            errors.required(at.child("schema", "openAPIV3Schema"))
         else:
-            validate_structural(schema, at.child("schema", "openAPIV3Schema"), errors)
+            validate_version_schema(version, schema, at, errors)
         _validate_subresources(version.get("subresources") or {}, at.child("subresources"), errors)
         for i, column in enumerate(version.get("additionalPrinterColumns") or ()):
             _validate_column(column, at.child("additionalPrinterColumns").index(i), errors)
-        for i, selectable in enumerate(version.get("selectableFields") or ()):
-            where = at.child("selectableFields").index(i).child("jsonPath")
-            if not selectable.get("jsonPath"):
-                errors.required(where)
     if len(stored) != 1:
         errors.invalid(path, versions, "must have exactly one version marked as storage version")
 
@@ -213,8 +209,6 @@ def _validate_approval(definition: Object, spec: Object, errors: FieldErrors) ->
 
 def validate_update(new: Object, old: Object, errors: FieldErrors) -> None:
     fresh, stored = new.get("spec") or {}, old.get("spec") or {}
-    _validate_spec(fresh, errors)
-    _validate_stored(new, fresh, errors)
     if is_true((old.get("status") or {}).get("conditions"), "Established"):
         errors.immutable(SPEC.child("scope"), fresh.get("scope"), stored.get("scope"))
         new_kind, old_kind = ((s.get("names") or {}).get("kind") for s in (fresh, stored))
@@ -242,4 +236,5 @@ RULES = KindRules(
     columns=(NAME, text("Created At", "The server time when this object was created.")),
     row=row,
     has_generation=True,
+    allows_unconditional_update=False,
 )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from minikube_py.resources.apiextensions.field_paths import resolve_field_path
+from minikube_py.resources.custom.field_paths import resolve_field_path
 from minikube_py.resources.custom.structural import META_FIELDS, parse
 from minikube_py.resources.fields import FieldErrors, Path
 

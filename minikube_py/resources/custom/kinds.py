@@ -14,6 +14,7 @@ from minikube_py.objects.schema_node import SchemaNode
 from minikube_py.resources.custom import cleaning
 from minikube_py.resources.custom.checks import MISSING, ValueCheck
 from minikube_py.resources.custom.columns import columns_of
+from minikube_py.resources.custom.conversion import convert
 from minikube_py.resources.custom.definition import (
     ScalePaths,
     is_terminating,
@@ -50,6 +51,8 @@ class CustomSchema:
     """
 
     gvk: GVK
+    storage: GVK
+    strategy: str
     plural: str
     raw: Mapping[str, Any]
     root: Structural
@@ -69,9 +72,12 @@ class CustomSchema:
 
     def read(self, obj: Object) -> None:
         """Makes a stored object look as one of this version: its apiVersion, no unknown fields, all defaults."""
-        obj["apiVersion"], obj["kind"] = self.gvk.api_version, self.gvk.kind
+        convert(obj, self.gvk, self.strategy)
         cleaning.clean(obj, self.root, keeps_unknown=self.keeps_unknown)
         self.default(obj)
+
+    def to_storage(self, obj: Object) -> None:
+        convert(obj, self.storage, self.strategy)
 
     def default(self, obj: Object) -> None:
         cleaning.default(obj, self.root)
@@ -166,6 +172,8 @@ def _schema(definition: Object, version: Object, gvk: GVK, clean_after: int) -> 
     default_warning = f"{gvk.api_version} {gvk.kind} is deprecated"
     return CustomSchema(
         gvk=gvk,
+        storage=GVK(gvk.group, storage_version(definition), gvk.kind),
+        strategy=(spec.get("conversion") or {}).get("strategy") or "None",
         plural=(spec.get("names") or {}).get("plural", ""),
         raw=raw,
         root=root,
@@ -203,6 +211,7 @@ def _rules(version: Object, schema: CustomSchema) -> KindRules:
         row=row,
         fields=_fields(version),
         from_storage=schema.read,
+        to_storage=schema.to_storage,
         has_generation=True,
         allows_unconditional_update=False,
     )
@@ -222,7 +231,12 @@ def _fields(version: Object) -> Any:
     return fields
 
 
-def copy_of_schema(kind: ResourceKind) -> Object:
-    """A custom kind's OpenAPI schema as a tree of the caller's own, for the OpenAPI document."""
+def openapi_schema(kind: ResourceKind) -> Object | None:
+    """A custom kind's schema as a tree of the caller's own, for the OpenAPI documents; None for other kinds."""
     schema = kind.custom_schema
-    return deep_copy(dict(schema.raw)) if schema is not None else {}
+    if schema is None:
+        return None
+    body: Object = deep_copy(dict(schema.raw))
+    known = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+    body["properties"] = {**known, **(body.get("properties") or {})}
+    return body

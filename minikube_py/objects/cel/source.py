@@ -1,0 +1,72 @@
+"""Reads what is needed of a CEL expression's text: which variables and fields it names, and how deep its loops nest."""
+
+import re
+
+_TOKEN = re.compile(
+    r"(?P<string>[rRbB]{0,2}(?:\"\"\"(?:.|\n)*?\"\"\"|'''(?:.|\n)*?'''|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'))"
+    r"|(?P<comment>//[^\n]*)|(?P<name>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)|(?P<sign>.)",
+    re.DOTALL,
+)
+_LOOPS = frozenset((
+    "all", "exists", "exists_one", "existsOne", "map", "filter", "transformList", "transformMap", "transformMapEntry",
+    "sortBy",
+))  # fmt: skip
+_RESERVED = frozenset((
+    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
+    "loop", "package", "namespace", "return", "var", "void", "while",
+))  # fmt: skip
+_SIGNS = (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__"))
+
+
+def escape(name: str) -> str:
+    """A field's name as expressions write it; '' when they can't name it."""
+    if name in _RESERVED:
+        return f"__{name}__"
+    escaped = name
+    for plain, word in _SIGNS:
+        escaped = escaped.replace(plain, word) if plain != "__" else escaped.replace("__", word)
+    return escaped if re.fullmatch(r"[A-Za-z_]\w*", escaped) else ""
+
+
+def _tokens(text: str) -> list[str]:
+    """The tokens, without blanks and comments; strings are emptied."""
+    found = []
+    for token in _TOKEN.finditer(text):
+        if token["comment"] is not None or token[0].isspace():
+            continue
+        found.append('""' if token["string"] is not None else token[0])
+    return found
+
+
+def names_variable(text: str, name: str) -> bool:
+    tokens = _tokens(text)
+    return any(token == name and (i == 0 or tokens[i - 1] != ".") for i, token in enumerate(tokens))
+
+
+def selections(text: str, variable: str) -> list[list[str]]:
+    """The chains of fields that are selected from a variable: `self.a.b.size()` gives [a, b]."""
+    tokens, chains = _tokens(text), []
+    for i, token in enumerate(tokens):
+        if token != variable or (i and tokens[i - 1] == "."):
+            continue
+        chain, at = [], i + 1
+        while at + 1 < len(tokens) and tokens[at] == "." and re.match(r"[A-Za-z_]", tokens[at + 1]):
+            if at + 2 < len(tokens) and tokens[at + 2] == "(":
+                break
+            chain.append(tokens[at + 1])
+            at += 2
+        chains.append(chain)
+    return chains
+
+
+def loop_depth(text: str) -> int:
+    """How many loops stand inside each other at most."""
+    tokens, stack, deepest = _tokens(text), list[bool](), 0
+    for i, token in enumerate(tokens):
+        if token in "([{":
+            is_loop = token == "(" and i > 1 and tokens[i - 1] in _LOOPS and tokens[i - 2] == "."
+            stack.append(is_loop)
+            deepest = max(deepest, sum(stack))
+        elif token in ")]}" and stack:
+            stack.pop()
+    return deepest
