@@ -135,8 +135,9 @@ def operation_body(operation: Operation, gvk: GVK, kind: ResourceKind) -> Object
 _VERB_WORDS = {"get": "read", "post": "create", "put": "replace", "deletecollection": "deleteCollection"}
 
 
-def patch_types() -> tuple[str, ...]:
-    return _PATCHES
+def patch_types(kind: ResourceKind) -> tuple[str, ...]:
+    """kubectl chooses its patch by what stands here: custom kinds know no strategic merge."""
+    return _PATCHES[:3] if kind.custom else _PATCHES
 
 
 def body_types() -> tuple[str, ...]:
@@ -151,7 +152,7 @@ def write_v3(operation: Operation, gvk: GVK, kind: ResourceKind) -> Object:
     ]
     sent, answered = operation[3], operation[4]
     if sent:
-        types = _PATCHES if operation[1] == "patch" else ("*/*",)
+        types = patch_types(kind) if operation[1] == "patch" else ("*/*",)
         body["requestBody"] = {"content": {t: {"schema": _link_v3(sent)} for t in types}}
     content: Any = (
         {t: {"schema": _link_v3(answered)} for t in _BODIES} if answered else {"*/*": {"schema": {"type": "string"}}}
@@ -174,7 +175,7 @@ def write_v2(operation: Operation, gvk: GVK, kind: ResourceKind) -> Object:
     if sent:
         required = operation[1] != "delete"
         parameters.append({"name": "body", "in": "body", "required": required, "schema": _link_v2(sent)})
-        body["consumes"] = list(_PATCHES) if operation[1] == "patch" else ["*/*"]
+        body["consumes"] = list(patch_types(kind)) if operation[1] == "patch" else ["*/*"]
     body["parameters"] = parameters
     body["produces"] = list(_BODIES)
     body["responses"] = {"200": {"description": "OK", "schema": _link_v2(answered) if answered else {"type": "string"}}}
