@@ -56,6 +56,11 @@ def images(pods: list[Object]) -> set[str]:
     return {pod["spec"]["containers"][0]["image"] for pod in pods}
 
 
+async def staying(plane: ControlPlane) -> list[Object]:
+    """The deployment's pods that are not being deleted."""
+    return [pod for pod in await plane.pods("app=web") if not pod["metadata"].get("deletionTimestamp")]
+
+
 @virtual_time
 async def test_a_deployment_becomes_available() -> None:
     async with control_plane() as plane:
@@ -96,7 +101,7 @@ async def test_a_rollout_never_goes_below_what_must_be_available() -> None:
         seen: list[tuple[int, int]] = []
 
         async def rolled_out() -> bool:
-            pods = [pod for pod in await plane.pods("app=web") if not pod["metadata"].get("deletionTimestamp")]
+            pods = await staying(plane)
             ready = [
                 p for p in pods if (get_condition(p["status"].get("conditions"), "Ready") or {}).get("status") == "True"
             ]
@@ -106,7 +111,7 @@ async def test_a_rollout_never_goes_below_what_must_be_available() -> None:
         await plane.until(rolled_out)
         assert max(total for total, _ in seen) == 5
         assert min(ready for _, ready in seen) >= 4
-        assert images(await plane.pods("app=web")) == {"web:2"}
+        assert images(await staying(plane)) == {"web:2"}
         sizes = sorted(rs["spec"]["replicas"] for rs in await plane.items(REPLICA_SETS))
         assert sizes == [0, 4]
 
@@ -139,7 +144,7 @@ async def test_scaling_up_and_down() -> None:
             found["spec"]["replicas"] = size
             await plane.client.update(DEPLOYMENTS, found)
             await plane.until(lambda: is_rolled_out(plane))
-            assert len(await plane.pods("app=web")) == size
+            assert len(await staying(plane)) == size
 
 
 @virtual_time
