@@ -1,4 +1,4 @@
-"""Stock kubectl against the API server alone: what it prints, on success and on wrong input, is what Kubernetes says."""
+"""Stock kubectl against the API server alone: what it prints, also on wrong input, is what Kubernetes prints."""
 
 import asyncio
 import json

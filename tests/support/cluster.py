@@ -65,10 +65,12 @@ test_cluster.__test__ = False  # type: ignore[attr-defined]
 
 
 @asynccontextmanager
-async def https_cluster(directory: Path, nodes: NodeConnections | None = None) -> AsyncIterator[HttpsCluster]:
+async def https_cluster(
+    directory: Path, nodes: NodeConnections | None = None, store: Store | None = None
+) -> AsyncIterator[HttpsCluster]:
     """A server with authentication, RBAC and admission on a free port. Keys and kubeconfig are in `directory`."""
     pki = ensure_pki(PkiOptions(directory / "pki"))
-    store = MemoryStore()
+    store = store or MemoryStore()
     reader = StoreReader(store, built_in_kinds())
     keys, ca = pki.service_account_keys(), pki.client_ca_pem
     identity = build_identity(reader, IdentityOptions(keys, ca, pki.token_file))

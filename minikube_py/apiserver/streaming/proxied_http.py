@@ -209,6 +209,7 @@ class SocketStream:
 async def dial_address(address: str, port: int) -> ByteStream:
     """Connects to an address that a user of the cluster chose, and so never to this machine or its neighbours."""
     ip = ipaddress.ip_address(address)
+    ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast:
         raise Forbidden("address not allowed", details={})
     try:

@@ -66,7 +66,7 @@ async def proxy(call: ApiCall) -> Answer | None:
     await admit_connection(call, {"kind": kind, "apiVersion": "v1", "path": path})
     if not path and call.http.method in ("GET", "HEAD"):
         query = f"?{call.http.raw_query}" if call.http.raw_query else ""
-        await _finish(call, 301, {"Location": f"{quote(call.info.path)}/{query}"}, b"")
+        await _finish(call, 301, {"Location": f"{_own_path(call.info.path)}/{query}"}, b"")
         return None
     if call.info.resource == "nodes":
         await _answer_for_node(call, path)
@@ -133,7 +133,12 @@ def _rewrite_location(call: ApiCall, response: ProxiedResponse) -> None:
     for name, value in response.headers.items():
         if name.lower() == "location" and value.startswith("/"):
             base = call.info.path.split("/proxy", 1)[0]
-            response.headers[name] = f"{base}/proxy{value}"
+            response.headers[name] = f"{_own_path(base)}/proxy{value}"
+
+
+def _own_path(path: str) -> str:
+    """A path of this server as it goes into a header."""
+    return quote(path, safe="/:")
 
 
 async def _pump(client: ByteChannel, backend: BackendConnection) -> None:

@@ -1,0 +1,82 @@
+"""Bodies: JSON, YAML, how deep, what stands twice; and which format an Accept header gets."""
+
+import pytest
+
+from minikube_py.apiserver.codecs import PLAIN, Format, TextBody, negotiate
+from minikube_py.objects.errors import ApiError, BadRequest, NotAcceptable, UnsupportedMediaType
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+
+def yaml_tree(text: str) -> object:
+    return TextBody(text.encode(), "application/yaml").tree()
+
+
+def test_yaml_is_read_as_kubernetes_reads_it() -> None:
+    text = "{a: yes, b: 0644, c: 2020-01-01, d: 80:30, e: '1', 1: x, f: 1e3, g: 0x10, h: ~, i: 1.5}"
+    expected = {
+        "a": True, "b": 420, "c": "2020-01-01", "d": "80:30", "e": "1", "1": "x", "f": 1000, "g": 16, "h": None,
+        "i": 1.5,
+    }  # fmt: skip
+    assert yaml_tree("# a comment\n" + text) == expected
+
+
+@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x", "a: !!python/object:os.system {}", "a: [", "? [a]\n: b"])
+def test_yaml_that_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest):
+        yaml_tree(text)
+
+
+def test_duplicates_are_found() -> None:
+    body = TextBody(b'{"a": {"b": 1, "b": 2}, "c": [{"d": 1, "d": 1}]}', "application/json")
+    assert body.tree()["a"] == {"b": 2}
+    assert body.duplicates() == ["a.b", "c[0].d"]
+    assert TextBody(b'{"a":{"b":1},"c":{"b":1}}', "application/json").duplicates() == []
+    document = TextBody(b"a: 1\nb:\n  c: 1\n  c: 2\n", "application/yaml")
+    document.tree()
+    assert document.duplicates() == ['line 4: key "c" already set in map']
+
+
+def nested(depth: int) -> bytes:
+    return b'{"a":' * depth + b"1" + b"}" * depth
+
+
+def test_depth_is_bounded() -> None:
+    assert TextBody(nested(99), "application/json").tree()
+    wide = b"[" + b",".join([b'{"a":"}{[["}'] * 300) + b"]"
+    assert len(TextBody(wide, "application/json").tree()) == 300
+    for text in (nested(101), b"[" * 900 + b"]" * 900, b"[" * 5000 + b"]" * 5000):
+        with pytest.raises(ApiError) as refused:
+            TextBody(text, "application/json").tree()
+        assert refused.value.code == 400
+
+
+def test_bodies_that_are_no_json() -> None:
+    for text in (b"{", b"\xff\xfe", b"{'a':1}"):
+        with pytest.raises(BadRequest):
+            TextBody(text, "application/json").tree()
+    with pytest.raises(UnsupportedMediaType):
+        TextBody(b"x", "image/png").tree()
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", PLAIN),
+        ("*/*", PLAIN),
+        (f"{TABLE},application/json", Format("application/json", "Table")),
+        ("application/json;as=Thing;v=v1;g=meta.k8s.io,application/json", PLAIN),
+        ("application/yaml", Format("application/yaml")),
+        ("text/html;q=0.9,application/yaml;q=0.5,*/*;q=0.1", Format("application/yaml")),
+        ("application/vnd.kubernetes.protobuf,application/json", Format("application/vnd.kubernetes.protobuf")),
+    ],
+)
+def test_formats(accept: str, expected: Format) -> None:
+    assert negotiate(accept) == expected
+
+
+def test_formats_that_nobody_writes() -> None:
+    assert negotiate("application/vnd.kubernetes.protobuf,application/json", has_protobuf=False) == PLAIN
+    for accept, is_transformable in (("text/html", True), (TABLE, False)):
+        with pytest.raises(NotAcceptable, match="only the following media types are accepted: application/json"):
+            negotiate(accept, is_transformable=is_transformable)
