@@ -10,6 +10,8 @@ import pytest
 
 from minikube_py import clock
 from minikube_py.client.node_connection import Chunk, ExecResult, StreamRequest
+from minikube_py.host_tools import run_tool
+from minikube_py.kubelet.network.host_names import bridge_name
 from minikube_py.kubelet.runtimes.docker import DockerRuntime
 from minikube_py.kubelet.runtimes.protocol import (
     CgroupLimits,
@@ -308,6 +310,34 @@ async def test_a_new_runtime_adopts_what_runs(node: Node) -> None:
         assert (await successor.start_sandbox(SandboxSpec(ref, "other"))).ips != pod.sandbox.ips
     finally:
         await successor.close()
+
+
+async def test_a_pod_keeps_its_address_in_a_new_sandbox(node: Node) -> None:
+    pod = await node.web("hello")
+    await node.runtime.stop_sandboxes(pod.ref.uid)
+    second = await node.runtime.start_sandbox(SandboxSpec(pod.ref, "web", attempt=1, ip=pod.ip))
+    assert second.ips == pod.sandbox.ips
+    state = await node.runtime.pod_state(pod.ref.uid)
+    assert state is not None
+    assert [(one.attempt, one.is_running) for one in state.sandboxes] == [(0, False), (1, True)]
+
+
+async def test_a_host_network_pod_sees_the_hosts_interfaces(node: Node) -> None:
+    sandbox = await node.sandbox(host_network=True)
+    assert sandbox.ips == ()
+    container = await node.runtime.start_container(node.spec(sandbox, "exec sleep 1000", host_network=True), sandbox)
+    _, output = await node.execute(Pod(sandbox.pod, sandbox, container), "readlink /proc/self/ns/net")
+    assert output.strip() == os.readlink("/proc/self/ns/net")
+
+
+async def test_a_bridge_that_somebody_removed_comes_back_with_its_pods(node: Node) -> None:
+    pod = await node.web("hello")
+    await run_tool(["ip", "link", "delete", bridge_name(node.config)])
+    other = await node.run("exec sleep 1000")
+    assert await node.execute(other, f"wget -q -O - http://{pod.ip}/") == (0, "hello")
+    await run_tool(["ip", "link", "delete", bridge_name(node.config)])
+    await node.network.start({pod.ip: pod.sandbox.id, other.ip: other.sandbox.id})
+    assert await node.execute(other, f"wget -q -O - http://{pod.ip}/") == (0, "hello")
 
 
 async def test_sysctls_belong_to_the_pod(node: Node) -> None:

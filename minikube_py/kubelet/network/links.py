@@ -6,7 +6,7 @@ Failures are OSErrors. pyroute2's own socket per call: it is made in under a mil
 import os
 import socket
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,16 +116,28 @@ def _make_service_route(network: Any, node: NodeLinks) -> None:
         network.route("add", dst=node.service_cidr, oif=index, scope=_LINK_SCOPE, priority=metric)
 
 
+def adopt_pod_links(bridge: str, names: Iterable[str]) -> None:
+    """Plug the pods' veths that are there into the bridge, which may have been made anew. The others are left out."""
+    with _netlink() as network:
+        for index in filter(None, map(interface_index, names)):
+            network.link("set", index=index, master=interface_index(bridge), state="up")
+
+
 def make_pod_link(pod: PodLink) -> None:
     """Safe to repeat."""
+    bridge = interface_index(pod.bridge)
+    if not bridge:
+        raise OSError(_ENODEV, f"the pod bridge {pod.bridge} is gone")
     with _netlink() as network:
-        if not interface_index(pod.name):
+        if interface_index(pod.name):
+            network.link("set", index=interface_index(pod.name), master=bridge, state="up")
+        else:
             network.link(
                 "add",
                 ifname=pod.name,
                 kind="veth",
                 mtu=pod.mtu,
-                master=interface_index(pod.bridge),
+                master=bridge,
                 state="up",
                 peer={
                     "ifname": _POD_INTERFACE,

@@ -33,6 +33,9 @@ class NetlinkNetwork:
         for ip, sandbox_id in in_use.items():
             self._pool.hold(ip)
             self._attached[ip] = sandbox_id
+        await self._set_up()
+
+    async def _set_up(self) -> None:
         node = links.NodeLinks(
             bridge=self._bridge,
             bridge_mac=host_names.bridge_mac(self._config),
@@ -44,6 +47,8 @@ class NetlinkNetwork:
         )
         try:
             self._mtu = await asyncio.to_thread(links.make_node_links, node)
+            veths = [host_names.veth_name(sandbox_id) for sandbox_id in self._attached.values()]
+            await asyncio.to_thread(links.adopt_pod_links, self._bridge, veths)
             await run_tool(["nft", "-f", "-"], table_text(self._config))
             await accept_forwarding(self._bridge, host_names.owner_text(self._config))
         except (OSError, ToolError) as error:
@@ -56,6 +61,8 @@ class NetlinkNetwork:
         return self._pool.reserve(pod_uid, wanted)
 
     async def attach(self, sandbox_id: str, process_id: int, ip: str) -> Attachment:
+        if not links.interface_index(self._bridge):
+            await self._set_up()  # somebody has removed it; the other pods want it back as well
         pod = links.PodLink(
             name=host_names.veth_name(sandbox_id),
             bridge=self._bridge,
