@@ -6,7 +6,7 @@ Source: pkg/controller/deployment. The status is written once, at the end of eac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from minikube_py.client.protocol import DeleteOptions, PatchType
+from minikube_py.client.protocol import DeleteOptions
 from minikube_py.controllers.context import DEPLOYMENTS, PODS, REPLICA_SETS, ControllerContext
 from minikube_py.controllers.workloads import rollout, rollout_status
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owners_of, selector_of
@@ -247,15 +247,9 @@ class DeploymentController:
     async def _set_revision(self, work: _Rollout, revision: str) -> None:
         if not revision or annotations(work.deployment).get(rollout.REVISION) == revision:
             return
-        patch = {
-            "metadata": {
-                "annotations": {rollout.REVISION: revision},
-                "resourceVersion": work.deployment["metadata"]["resourceVersion"],
-            }
-        }
-        deployment = await self._client.patch(
-            DEPLOYMENTS, name(work.deployment), patch, namespace(work.deployment), patch_type=PatchType.MERGE
-        )
+        changed = deep_copy(work.deployment)
+        changed["metadata"].setdefault("annotations", {})[rollout.REVISION] = revision
+        deployment = await self._client.update(DEPLOYMENTS, changed)
         self._deployments.assume(deployment)
         work.deployment = deployment
 

@@ -24,6 +24,10 @@ from minikube_py.resources.kind import ResourceKind
 _STALE_DISRUPTION_SECONDS = 120.0
 
 
+# Controllers whose spec.replicas is read directly; all others are asked for their scale.
+_SPEC_TELLS = frozenset((("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("", "ReplicationController")))
+
+
 class NoExpectation(Exception):
     """How many pods there should be can't be told; the message says why."""
 
@@ -40,29 +44,35 @@ class ScaleReader:
         reference = controller_of(pod)
         if reference is None:
             raise NoExpectation(f"found no controller ref for pod {name(pod)}")
-        owner, kind = await self._owner(namespace(pod), reference)
+        kind = self._kind(reference)
+        if (kind.group, kind.kind) not in _SPEC_TELLS:
+            return reference["uid"], await self._scale(kind, namespace(pod), reference["name"])
+        owner = await self._get(kind, namespace(pod), reference["name"])
         parent = controller_of(owner) if kind.kind == "ReplicaSet" else None
-        if parent is not None:
-            owner, kind = await self._owner(namespace(pod), parent)
-        wanted = (owner.get("spec") or {}).get("replicas")
-        if kind.custom or wanted is None:
-            wanted = await self._scale(kind, owner)
-        return owner["metadata"]["uid"], int(wanted)
+        if parent is not None and parent["kind"] == "Deployment":
+            owner = await self._get(self._kind(parent), namespace(pod), parent["name"])
+        return owner["metadata"]["uid"], int(owner["spec"].get("replicas", 1))
 
-    async def _owner(self, where: str, reference: Object) -> tuple[Object, ResourceKind]:
+    def _kind(self, reference: Object) -> ResourceKind:
         group = reference["apiVersion"].rpartition("/")[0]
         for kind in self._kinds.all():
             if (kind.group, kind.kind) == (group, reference["kind"]):
-                try:
-                    return await self._client.get(kind.gvr, reference["name"], where if kind.namespaced else ""), kind
-                except ApiError as error:
-                    raise NoExpectation(str(error)) from None
+                return kind
         raise NoExpectation(f"found no kind {reference['kind']}")
 
-    async def _scale(self, kind: ResourceKind, owner: Object) -> int:
+    async def _get(self, kind: ResourceKind, where: str, owner: str) -> Object:
+        try:
+            return await self._client.get(kind.gvr, owner, where)
+        except ApiError as error:
+            raise NoExpectation(str(error)) from None
+
+    async def _scale(self, kind: ResourceKind, where: str, owner: str) -> int:
         if "scale" not in kind.subresources:
             raise NoExpectation(f"{kind.plural}.{kind.group} does not implement the scale subresource")
-        scale = await self._client.get(kind.gvr, name(owner), namespace(owner), subresource="scale")
+        try:
+            scale = await self._client.get(kind.gvr, owner, where, subresource="scale")
+        except ApiError as error:
+            raise NoExpectation(str(error)) from None
         return int((scale.get("spec") or {}).get("replicas") or 0)
 
 

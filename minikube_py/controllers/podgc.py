@@ -5,19 +5,19 @@ Source: pkg/controller/podgc.
 
 from collections.abc import Iterable, Sequence
 
-from minikube_py.client.protocol import DeleteOptions
+from minikube_py import clock
+from minikube_py.client.protocol import DeleteOptions, PatchType, WriteOptions
 from minikube_py.controllers.context import NODES, PODS, ControllerContext
 from minikube_py.controllers.nodelifecycle import BY_NODE, by_node
 from minikube_py.controllers.workloads.pods import is_finished
-from minikube_py.controllers.workloads.writing import write_status
-from minikube_py.objects.conditions import set_condition
 from minikube_py.objects.errors import NotFound, Object
-from minikube_py.objects.meta import deep_copy, is_deleting, key, name, namespace, uid
+from minikube_py.objects.meta import is_deleting, key, name, namespace, uid
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
 from minikube_py.reconciling.informer import DELETED, InformerEvent
 
 _QUARANTINE_SECONDS = 40.0
+_STATUS = WriteOptions(subresource="status")
 
 
 class PodGarbageCollector:
@@ -87,16 +87,17 @@ class PodGarbageCollector:
     async def _fail(self, pod: Object) -> None:
         if is_finished(pod):
             return
-        status = deep_copy(pod.get("status") or {})
-        status["phase"] = "Failed"
         condition = {
             "type": "DisruptionTarget",
             "status": "True",
             "reason": "DeletionByPodGC",
             "message": "PodGC: node no longer exists",
+            "lastTransitionTime": clock.rfc3339(),
         }
-        set_condition(status.setdefault("conditions", []), condition)
-        await write_status(self._client, self._pods, pod, status)
+        patch = {"metadata": {"uid": uid(pod)}, "status": {"phase": "Failed", "conditions": [condition]}}
+        await self._client.patch(
+            PODS, name(pod), patch, namespace(pod), patch_type=PatchType.STRATEGIC, options=_STATUS
+        )
 
     async def _trim_finished(self) -> None:
         finished = [pod for pod in self._pods.cache if is_finished(pod) and not is_deleting(pod)]

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from minikube_py.apiserver.authz.protocol import Authorizer, Decision, Verdict
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.records import StoreReader
+from minikube_py.apiserver.request_info import RequestInfo, UserInfo
 from minikube_py.apiserver.server import ApiServerOptions
 from minikube_py.client.protocol import Selection
 from minikube_py.controllers.catalog import CONTROLLERS
@@ -21,6 +23,7 @@ from minikube_py.resources.kind import GVR
 from minikube_py.scheduler.scheduler import Scheduler
 from minikube_py.store.memory import MemoryStore
 from tests.support.cluster import Cluster, test_cluster
+from tests.support.identity import default_authorization
 from tests.support.node_stub import NodeStub
 
 PODS = GVR("", "v1", "pods")
@@ -66,19 +69,55 @@ class ControlPlane:
             waited += 0.25
 
 
+_CONTROLLER_GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+
+
+class _Denials(set[str]):
+    """What components were not allowed to do."""
+
+
+class _Watched:
+    """Passes every question on to the policy and remembers the refusals."""
+
+    def __init__(self, policy: Authorizer, denials: _Denials) -> None:
+        self._policy = policy
+        self._denials = denials
+
+    def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        answer = self._policy.authorize(user, info)
+        if answer.verdict is not Verdict.ALLOW:
+            what = f"{info.resource}/{info.subresource}".rstrip("/")
+            self._denials.add(f"{user.name} may not {info.verb} {what}")
+        return answer
+
+    def rules_for(self, user: UserInfo, namespace: str) -> Any:
+        return self._policy.rules_for(user, namespace)
+
+
+async def _run_scheduler(cluster: Cluster) -> None:
+    client = cluster.client("system:kube-scheduler", ("system:authenticated",))
+    watched = InformerSet(client)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watched.run())
+        group.create_task(Scheduler(client, watched).run())
+
+
 @asynccontextmanager
 async def control_plane(
     *, nodes: int = 3, without: Collection[str] = (), options: ControllerOptions | None = None, heartbeats: bool = True
 ) -> AsyncIterator[ControlPlane]:
-    """Controllers run under the admin here: what each may do is tested with the policy."""
+    """Every component runs as its own user under the default policy; a call that it denies fails the test."""
     set_mutation_detection(True)
     try:
         registry = built_in_kinds()
-        async with test_cluster(ApiServerOptions(StoreReader(MemoryStore(), registry))) as cluster:
+        reader = StoreReader(MemoryStore(), registry)
+        denials = _Denials()
+        server = ApiServerOptions(reader, authorizer=_Watched(default_authorization(reader).union, denials))
+        async with test_cluster(server) as cluster:
             client = cluster.client()
-            informers = InformerSet(client)
+            informers = InformerSet(cluster.client("system:kube-controller-manager", ("system:authenticated",)))
             context = ControllerContext(
-                client_for=cluster.client,
+                client_for=lambda name: cluster.client(f"system:serviceaccount:kube-system:{name}", _CONTROLLER_GROUPS),
                 informers=informers,
                 options=options or ControllerOptions(root_ca_pem="-----CA-----"),
                 kinds=registry,
@@ -89,13 +128,14 @@ async def control_plane(
                 for name, make in CONTROLLERS.items():
                     if name not in without:
                         running.append(group.create_task(run_controller(make(context), workers=3), name=name))
-                running.append(group.create_task(Scheduler(client, informers).run()))
+                running.append(group.create_task(_run_scheduler(cluster)))
                 await asyncio.sleep(0.01)
                 for number in range(nodes):
                     await stub.add_node(f"node-{number}")
                 yield ControlPlane(cluster, client, informers, stub)
                 for informer in informers.all():
                     informer.cache.verify_unchanged()
+                assert not denials, sorted(denials)
                 for task in running:
                     task.cancel()
     finally:

@@ -1,10 +1,11 @@
 """Creates the claims of a StatefulSet's pods and keeps their owners as the retention policy says."""
 
-from minikube_py.client.protocol import Client, PatchType
+from minikube_py.client.protocol import Client
 from minikube_py.controllers.context import PERSISTENT_VOLUME_CLAIMS
 from minikube_py.controllers.stateful.identity import claim_owners, claims, ordinal, retention
+from minikube_py.controllers.workloads.writing import write_object
 from minikube_py.objects.errors import AlreadyExists, ApiError, Conflict, Object
-from minikube_py.objects.meta import is_deleting, name, namespace, owner_references
+from minikube_py.objects.meta import deep_copy, is_deleting, name, namespace, owner_references
 from minikube_py.reconciling.informer import Informer
 from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
 
@@ -49,9 +50,6 @@ class ClaimControl:
             wanted = claim_owners(owner, pod, owner_references(existing))
             if wanted is None:
                 continue
-            version = existing["metadata"]["resourceVersion"]
-            patch = {"metadata": {"ownerReferences": wanted or None, "resourceVersion": version}}
-            patched = await self._client.patch(
-                PERSISTENT_VOLUME_CLAIMS, name(existing), patch, namespace(existing), patch_type=PatchType.MERGE
-            )
-            self._claims.assume(patched)
+            changed = deep_copy(existing)
+            changed["metadata"]["ownerReferences"] = wanted
+            await write_object(self._client, self._claims, changed)
