@@ -9,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -194,16 +193,11 @@ class CrashImages:
 
     def __init__(self, folder: Path, images: Path) -> None:
         self._folder, self._images = folder, images
-        self._one_at_a_time = threading.Lock()
         self.acknowledged: dict[str, int] = {}
         self.highest = 0
         self.taken: list[tuple[Path, dict[str, int], int]] = []
 
     def take(self, *_arguments: object) -> None:
-        with self._one_at_a_time:  # the writer's thread and the test's own both come here
-            self._take()
-
-    def _take(self) -> None:
         image = self._images / str(len(self.taken))
         acknowledged, highest = dict(self.acknowledged), self.highest
         (image / "db").mkdir(parents=True)
