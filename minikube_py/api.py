@@ -68,6 +68,7 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
             token_source=identity.tokens,
             reviews=identity.reviews.handlers(),
             service_cidrs=(config.network.service_cidr,),
+            cluster_domain=config.network.cluster_domain,
             host_names=frozenset(config.tls_sans),
         )
     )

@@ -51,7 +51,7 @@ Stage = Callable[[Pipeline, HttpRequest], Awaitable[Reply | Taken | None]]
 
 async def check_host(pipeline: Pipeline, request: HttpRequest) -> None:
     """Refuses names that are not the server's: a web page can make a browser resolve its own name to this address."""
-    host = _host_name(request.headers.get("host", ""))
+    host = _host_name(request.headers.get("host", "")).lower().removesuffix(".")
     if not _is_known(pipeline, host):
         raise Forbidden(f'the host name "{host}" is not one of this server', details={})
     origin = request.headers.get("origin")

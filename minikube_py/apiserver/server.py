@@ -47,6 +47,7 @@ class ApiServerOptions:
     token_source: TokenSource | None = None
     reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
     service_cidrs: Sequence[str] = DEFAULT_SERVICE_CIDRS
+    cluster_domain: str = "cluster.local"
     host_names: frozenset[str] = frozenset()
     mkube_version: str = "0.1.0"
 
@@ -76,7 +77,8 @@ class ApiServer:
         version = Version(options.mkube_version)
         openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)
         self.paths = Paths(Discovery(reader.registry), openapi, self.health, version)
-        self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, options.host_names)
+        names = options.host_names | {f"kubernetes.default.svc.{options.cluster_domain}"}
+        self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, names)
         self.custom_kinds = CustomKinds(self.context, self.local_client(_ITSELF, "kube-apiserver"))
         self.custom_kinds.load()
 

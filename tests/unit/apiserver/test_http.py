@@ -27,7 +27,9 @@ async def test_nobody_gets_in_without_a_credential(http: HttpCalls) -> None:
 
 async def test_other_host_names_and_origins_are_refused(http: HttpCalls) -> None:
     assert (await http("GET", "/version", headers={"Host": "evil.example"})).code == 403
-    assert (await http("GET", "/version", headers={"Host": "localhost:1"})).code == 200
+    for name in ("localhost:1", "[::1]:6443", "10.0.0.1", "kubernetes.default.svc.cluster.local", "Kubernetes.Default"):
+        assert (await http("GET", "/version", headers={"Host": name})).code == 200, name
+    assert (await http("GET", "/version", headers={"Host": "kubernetes.default.svc.evil.example"})).code == 403
     assert (await http("GET", "/version", headers={"Origin": "https://evil.example"})).code == 403
     assert (await http("GET", "/version", headers={"Origin": "null"})).code == 403
     own = http.cluster.url.removeprefix("https://")
