@@ -220,6 +220,8 @@ def _plan_container(facts: PodFacts, plan: Plan, container: PodContainer, starts
     if not _is_due(facts.waiting.get(container.name), facts, plan):
         return
     count = newest.restart_count + 1 if newest is not None else 0
+    if newest is not None and newest.state == "created":
+        count = newest.restart_count  # an earlier kubelet ended between making and starting it
     old = tuple(c.id for c in facts.attempts(container.name)[:-1])
     starts.append(StartContainer(container, count, remove=old))
 

@@ -32,6 +32,8 @@ def container_state(inspected: Mapping[str, Any]) -> ContainerState:
     name, exit_code, error = _life(state)
     created_at = epoch(inspected.get("Created", ""))
     failed_to_start = name == "exited" and state["Status"] == "created"
+    started_at = 0.0 if name == "created" else epoch(state.get("StartedAt", ""))
+    finished_at = created_at if failed_to_start else epoch(state.get("FinishedAt", "")) if name == "exited" else 0.0
     return ContainerState(
         id=inspected["Id"],
         pod=label.pod_ref(labels),
@@ -42,8 +44,9 @@ def container_state(inspected: Mapping[str, Any]) -> ContainerState:
         image_id=inspected.get("Image", ""),
         spec_hash=labels.get(label.SPEC_HASH, ""),
         created_at=created_at,
-        started_at=0.0 if name == "created" else epoch(state.get("StartedAt", "")),
-        finished_at=created_at if failed_to_start else epoch(state.get("FinishedAt", "")) if name == "exited" else 0.0,
+        started_at=started_at,
+        # Docker takes the two times in different threads: a very short run can seem to end before it began.
+        finished_at=max(finished_at, started_at) if finished_at else 0.0,
         exit_code=exit_code,
         was_oom_killed=name == "exited" and bool(state.get("OOMKilled")),
         error=error,

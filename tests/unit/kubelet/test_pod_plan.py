@@ -85,6 +85,10 @@ CASES = {
         facts(pod(), state(state="exited", exit_code=1), back_off={"c": BackOff(160, NOW - 150)}),
         [],
     ),
+    "a container that was made but never started is started": (
+        facts(pod(), state(state="created", count=2, started_at=0.0)),
+        ["start c 2"],
+    ),
     "a changed image replaces the container": (facts(pod(), state(spec_hash="other")), ["stop c"]),
     "a failed liveness probe stops it": (
         facts(pod(), state(), health={"c-0": Health(failure="Container c failed liveness probe", grace_seconds=3)}),
