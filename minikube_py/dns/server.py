@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
 
-from dnslib import AAAA, CNAME, NS, PTR, QTYPE, RR, SOA, SRV, TXT, A, DNSHeader, DNSRecord
+from dnslib import AAAA, CNAME, EDNS0, NS, PTR, QTYPE, RR, SOA, SRV, TXT, A, DNSHeader, DNSRecord
 
 from minikube_py.dns.records import TTL_SECONDS, Answer, ClusterZone, Record, ZoneNotReady
 from minikube_py.dns.upstream import Upstream, UpstreamFailure
@@ -184,7 +184,7 @@ def to_rr(record: Record, name: str) -> RR:
 def _fitted(reply: DNSRecord, request: DNSRecord, *, over_tcp: bool) -> bytes:
     edns = next((one for one in request.ar if one.rtype == _EDNS), None)
     if edns is not None:
-        reply.add_ar(RR("", _EDNS, rclass=_MOST_UDP_BYTES, ttl=0))
+        reply.add_ar(EDNS0(udp_len=_MOST_UDP_BYTES))
     packed = bytes(reply.pack())
     limit = min(max(edns.rclass, _PLAIN_UDP_BYTES), _MOST_UDP_BYTES) if edns is not None else _PLAIN_UDP_BYTES
     if over_tcp or len(packed) <= limit:
