@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from minikube_py.client.protocol import PatchType, WriteOptions
 from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
 from minikube_py.objects.errors import Object
 from minikube_py.reconciling.informer import InformerSet
@@ -51,6 +52,11 @@ def deployment(replicas: int = 3, annotations: dict[str, str] | None = None) -> 
     }
 
 
+async def patch_pod(plane: ControlPlane, subresource: str, spec: Object) -> None:
+    options = WriteOptions(subresource=subresource)
+    await plane.client.patch(PODS, "web", {"spec": spec}, "default", patch_type=PatchType.STRATEGIC, options=options)
+
+
 async def available(plane: ControlPlane) -> int:
     return int(((await plane.get(DEPLOYMENTS, "web")).get("status") or {}).get("availableReplicas", 0))
 
@@ -89,6 +95,29 @@ async def test_crashing_deployment_never_becomes_available() -> None:
         await asyncio.sleep(120)
         pod = (await plane.pods())[0]
         assert pod["status"]["containerStatuses"][0]["restartCount"] >= 4
+
+
+@virtual_time
+async def test_a_pod_is_debugged_and_resized_while_it_runs() -> None:
+    async with control_plane(nodes=0) as plane, fake_nodes(plane):
+        container = {"name": "c", "image": "web:1", "resources": {"requests": {"cpu": "1"}}}
+        await plane.create(PODS, {"metadata": {"name": "web"}, "spec": {"containers": [container]}})
+        await asyncio.sleep(5)
+        debugger = {"name": "debug", "image": "tools:1", "targetContainerName": "c"}
+        await patch_pod(plane, "ephemeralcontainers", {"ephemeralContainers": [debugger]})
+        await patch_pod(plane, "resize", {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]})
+        await asyncio.sleep(5)
+        status = (await plane.get(PODS, "web"))["status"]
+        assert "running" in status["ephemeralContainerStatuses"][0]["state"]
+        assert status["containerStatuses"][0]["resources"] == {"requests": {"cpu": "2"}}
+        assert status["containerStatuses"][0]["restartCount"] == 0
+        assert status["observedGeneration"] == 3
+        await patch_pod(plane, "resize", {"containers": [{"name": "c", "resources": {"requests": {"cpu": "99"}}}]})
+        await asyncio.sleep(5)
+        status = (await plane.get(PODS, "web"))["status"]
+        pending = next(c for c in status["conditions"] if c["type"] == "PodResizePending")
+        assert pending["reason"] == "Infeasible"
+        assert status["containerStatuses"][0]["allocatedResources"] == {"cpu": "2"}
 
 
 @virtual_time

@@ -4,6 +4,7 @@ from minikube_py.apiserver.subresources.same_kind import same_kind
 from minikube_py.apiserver.writes import restore
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
+from minikube_py.resources.core.pod import validate_whole
 from minikube_py.resources.core.pod_update import validate_ephemeral_containers_update
 from minikube_py.resources.fields import FieldErrors
 from minikube_py.resources.kind import ResourceKind
@@ -22,7 +23,7 @@ class _EphemeralContainers:
         restore(new, old, "status")
 
     def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
-        kind.rules.validate(new, errors)
+        validate_whole(new, errors)
         validate_ephemeral_containers_update(new, old, errors)
 
 

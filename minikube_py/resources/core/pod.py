@@ -38,7 +38,7 @@ def prepare_create(pod: Object) -> None:
 
 def validate(pod: Object, errors: FieldErrors) -> None:
     """A new pod."""
-    _validate_whole(pod, errors)
+    validate_whole(pod, errors)
     spec = pod.get("spec") or {}
     if spec.get("ephemeralContainers"):
         errors.forbidden(SPEC.child("ephemeralContainers"), "cannot be set on create")
@@ -48,12 +48,13 @@ def validate(pod: Object, errors: FieldErrors) -> None:
 
 def validate_update(new: Object, old: Object, errors: FieldErrors) -> None:
     if new.get("spec") != old.get("spec"):
-        _validate_whole(new, errors)
+        validate_whole(new, errors)
     validate_annotation_update(new, old, errors)
     validate_spec_update(new, old, errors)
 
 
-def _validate_whole(pod: Object, errors: FieldErrors) -> None:
+def validate_whole(pod: Object, errors: FieldErrors) -> None:
+    """A pod that may exist already: everything but what only a new one must not have."""
     spec = pod.get("spec") or {}
     _validate_annotations(pod, errors)
     validate_pod_spec(spec, SPEC, errors, pod_name=meta.name(pod), is_pod=True)
