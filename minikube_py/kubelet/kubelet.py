@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from minikube_py.reconciling.informer import DELETED, Informer, InformerEvent, I
 log = logging.getLogger(__name__)
 
 _RUNTIME_RETRY_SECONDS = 2.0
+_ADOPTION_SECONDS = 10.0
 BY_NODE = "node"
 
 
@@ -76,6 +78,7 @@ class Kubelet:
         self._runtime = options.runtime
         self._workers: dict[str, PodWorker] = {}
         self.network_started = asyncio.Event()
+        self._adopted = asyncio.Event()
         self._own_informers = InformerSet(options.client)
         shared = options.informers or self._own_informers
         own_name = Selection(field_selector=f"metadata.name={options.node_name}")
@@ -124,6 +127,7 @@ class Kubelet:
                     await self.options.network.start(_addresses_in_use(states.values()))
                 self.network_started.set()
                 unsubscribe = self._subscribe(states)
+                self._adopted.set()
                 await self._clean_up_orphans(states)
                 group.create_task(self._follow_runtime(), name=f"runtime events of {self.options.node_name}")
         finally:
@@ -131,17 +135,27 @@ class Kubelet:
                 worker.close()
         unsubscribe()
 
-    def logs(self, request: LogRequest) -> AsyncIterator[bytes]:
-        return self._streams.logs(request)
+    async def logs(self, request: LogRequest) -> AsyncIterator[bytes]:
+        await self._has_adopted()
+        async for part in self._streams.logs(request):
+            yield part
 
     async def open_stream(self, request: StreamRequest) -> StreamSession:
+        await self._has_adopted()
         return await self._streams.open_stream(request)
 
     async def dial(self, pod_uid: str, port: int) -> ByteStream:
+        await self._has_adopted()
         return await self._streams.dial(pod_uid, port)
 
     async def stats(self) -> dict[str, Any]:
         return await self._streams.stats()
+
+    async def _has_adopted(self) -> None:
+        """A kubelet that has just started knows its pods in a moment; until then nobody is told that they are gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ADOPTION_SECONDS):
+                await self._adopted.wait()
 
     def _find_pod(self, uid: str) -> Object | None:
         worker = self._workers.get(uid)

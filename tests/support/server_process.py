@@ -44,7 +44,7 @@ class MkubeProcess:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self._is_ready.wait(READY_SECONDS)
-        if self.process.poll() is not None or not self._is_ready.is_set():
+        if self.ready_text not in self.output:
             self.kill()
             raise ProcessFailed(self.output)
 
