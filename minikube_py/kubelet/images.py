@@ -25,7 +25,8 @@ from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder, ref
 
 PARALLEL_PULLS = 5
 
-PULL_FAILURES = ("ErrImagePull", "RegistryUnavailable")
+ERR_IMAGE_PULL = "ErrImagePull"
+PULL_FAILURES = (ERR_IMAGE_PULL, "RegistryUnavailable")
 """Reasons of a pull that went wrong: the next attempt is up to the back-off kept here."""
 
 _DOCKER_HUB = "index.docker.io"
@@ -74,9 +75,11 @@ class Images:
                 self._event(pod, container, WARNING, "Failed", text)
                 return present
             self._event(pod, container, WARNING, "Failed", f'Failed to pull image "{image}": {failure.message}')
-            self._event(pod, container, WARNING, "Failed", f"Error: {failure.reason}")
-            self._note_failure(pod, container, f"{failure.reason}: {failure.message}")
-            raise
+            # What users and their scripts look for, whatever the engine's own name of the trouble is.
+            reason = ERR_IMAGE_PULL if failure.reason in PULL_FAILURES else failure.reason
+            self._event(pod, container, WARNING, "Failed", f"Error: {reason}")
+            self._note_failure(pod, container, f"{reason}: {failure.message}")
+            raise RuntimeFailure(reason, failure.message) from failure
 
     def forget_back_off(self, pod_uid: str) -> None:
         """What the pull depends on has changed: try again without waiting."""
