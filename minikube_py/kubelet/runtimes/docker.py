@@ -191,10 +191,14 @@ class DockerRuntime:
     async def stop_sandboxes(self, pod_uid: str) -> None:
         inspected = await self._inspect_pod(pod_uid)
         sandboxes = [one for one in inspected if is_sandbox(one)]
-        running = [one["Id"] for one in inspected if one["State"]["Running"] and not is_sandbox(one)]
-        await asyncio.gather(*(self.stop_container(one, 0) for one in running))
-        alive = [one["Id"] for one in sandboxes if one["State"]["Running"]]
-        await asyncio.gather(*(self.stop_container(one, _SANDBOX_STOP_SECONDS) for one in alive))
+        # All at once: nothing graceful is left to do here, and each kill costs the engine some 60 ms.
+        await asyncio.gather(
+            *(
+                self.stop_container(one["Id"], _SANDBOX_STOP_SECONDS if is_sandbox(one) else 0)
+                for one in inspected
+                if one["State"]["Running"]
+            )
+        )
         for one in sandboxes:
             self._facts.pop(one["Id"], None)
             await self._detach(one)

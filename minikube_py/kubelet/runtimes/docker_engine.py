@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ T = TypeVar("T")
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_connect=10)
 _HEAD_LIMIT = 64 * 1024
 _LIFECYCLE_SECONDS = 120
+# Sockets of engines in virtual machines and of rootless ones, whose namespaces are not this machine's.
+_FOREIGN_SOCKETS = ("/run/user/", "/.docker/", "/.colima/", "/.orbstack/", "/.rd/", "/.lima/")
 
 
 class EngineError(Exception):
@@ -50,7 +53,8 @@ class EngineAddress:
     @property
     def is_local_engine(self) -> bool:
         """Whether the engine can be expected to run in this machine's own namespaces."""
-        return self.socket_path in ("/var/run/docker.sock", "/run/docker.sock")
+        path = self.socket_path
+        return sys.platform == "linux" and bool(path) and not any(part in path for part in _FOREIGN_SOCKETS)
 
     def ssl_context(self) -> ssl.SSLContext | None:
         if not (self.ca_file or self.cert_file):
