@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +116,7 @@ class Kubelet:
 
     async def run(self) -> None:
         """Until cancelled. Raises when a part of the kubelet fails for good."""
+        unsubscribe: Callable[[], None] = lambda: None  # noqa: E731
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._own_informers.run(), name=f"informers of {self.options.node_name}")
@@ -133,7 +134,7 @@ class Kubelet:
         finally:
             for worker in self._workers.values():
                 worker.close()
-        unsubscribe()
+            unsubscribe()
 
     async def logs(self, request: LogRequest) -> AsyncIterator[bytes]:
         await self._has_adopted()
@@ -161,7 +162,7 @@ class Kubelet:
         worker = self._workers.get(uid)
         return worker.pod if worker is not None else None
 
-    def _subscribe(self, states: Mapping[str, PodState]) -> Any:
+    def _subscribe(self, states: Mapping[str, PodState]) -> Callable[[], None]:
         """Take in the pods that are there, with what the runtime has of them, then follow the changes."""
         mine = self._pods.cache.by_index(BY_NODE, self.options.node_name)
         for pod in sorted(mine, key=lambda p: str(p["metadata"].get("creationTimestamp") or "")):

@@ -47,6 +47,8 @@ _CREATING_SECONDS = 0.1
 """How long a status that only says ContainerCreating waits for a better one."""
 
 _TROUBLE_SECONDS = 5.0
+_MISTAKE_SECONDS = 60.0
+_REFRESH_RETRY_SECONDS = 10.0
 _ERR_IMAGE_PULL_SHOWN_SECONDS = 2.0
 
 
@@ -83,6 +85,7 @@ class PodWorker:
         self._resize_refusal: tuple[str, str] | None = None
         self._sandbox_wait: Waiting | None = None
         self._is_set_up = False
+        self._refreshed_at = 0.0
         self._is_gone = False
         self._is_stale = state is not None
         self._is_wanted = False
@@ -173,6 +176,10 @@ class PodWorker:
                 except (RuntimeFailure, ApiError, OSError) as error:
                     log.warning("pod %s: %s", pod_spec.full_name(self.pod), error)
                     self._set_timer(clock.seconds() + _TROUBLE_SECONDS)
+                except Exception:
+                    # One pod that trips over a mistake of the program must not stop, nor be forgotten.
+                    log.exception("pod %s", pod_spec.full_name(self.pod))
+                    self._set_timer(clock.seconds() + _MISTAKE_SECONDS)
         finally:
             self._task = None
 
@@ -193,12 +200,19 @@ class PodWorker:
         self._watch_health(self._facts())
         self._publish(self._facts())
         self._finish_if_stopped()
-        refresh_at = self._services.volumes.refresh_at(self.uid) if self._is_set_up and not self.is_stopped else 0.0
-        if refresh_at and refresh_at <= facts.now:
-            self._refresh_volumes()
-        elif refresh_at:
-            plan.look_again(refresh_at)
+        self._plan_refresh(plan)
         self._set_timer(plan.wake_at)
+
+    def _plan_refresh(self, plan: Plan) -> None:
+        """Renew tokens in time; when that fails, not at once again."""
+        due = self._services.volumes.refresh_at(self.uid) if self._is_set_up and not self.is_stopped else 0.0
+        if not due or REFRESH in self._running:
+            return
+        due = max(due, self._refreshed_at + _REFRESH_RETRY_SECONDS)
+        if due <= clock.seconds():
+            self._refresh_volumes()
+        else:
+            plan.look_again(due)
 
     def _facts(self) -> PodFacts:
         health: dict[str, Health] = {}
@@ -234,9 +248,9 @@ class PodWorker:
     def _perform(self, action: Action) -> None:
         match action:
             case SetUp():
-                self._start(SANDBOX, self._set_up(), is_start=True)
+                self._start(SANDBOX, self._set_up(), True, StartProgress(is_interruptible=False))
             case StartSandbox():
-                self._start(SANDBOX, self._start_sandbox(action), is_start=True)
+                self._start(SANDBOX, self._start_sandbox(action), True, StartProgress(is_interruptible=False))
             case StartContainer():
                 progress = StartProgress()
                 self._start(action.container.name, self._start_container(action, progress), True, progress)
@@ -261,8 +275,10 @@ class PodWorker:
             await step
         except (RuntimeFailure, ApiError, OSError) as error:
             log.warning("pod %s: %s", pod_spec.full_name(self.pod), error)
-            self._set_timer(clock.seconds() + _TROUBLE_SECONDS)
             await asyncio.sleep(_TROUBLE_SECONDS)
+        except Exception:
+            log.exception("pod %s", pod_spec.full_name(self.pod))
+            await asyncio.sleep(_MISTAKE_SECONDS)
         finally:
             if key in self._running and self._running[key].task is asyncio.current_task():
                 del self._running[key]
@@ -373,7 +389,9 @@ class PodWorker:
         self.is_stopped = True
 
     def _finish_if_stopped(self) -> None:
-        if not self.is_stopped or DELETE in self._running or (self._has_asked_to_delete and not self._is_gone):
+        if not self.is_stopped or {DELETE, REFRESH} & self._running.keys():
+            return
+        if self._has_asked_to_delete and not self._is_gone:
             return
         if self._is_gone:
             self._start(DELETE, self._clean_up())
@@ -421,6 +439,7 @@ class PodWorker:
 
     def _refresh_volumes(self) -> None:
         if not self.is_stopped:
+            self._refreshed_at = clock.seconds()
             self._start(REFRESH, self._services.volumes.refresh(self.pod))
 
     def _forget_waits_of_changed_images(self, old: Object) -> None:

@@ -14,6 +14,7 @@ from tests.support.control_plane import PODS, ControlPlane, control_plane
 from tests.support.virtual_time import virtual_time
 
 DEPLOYMENTS = GVR("apps", "v1", "deployments")
+JOBS = GVR("batch", "v1", "jobs")
 NODES = GVR("", "v1", "nodes")
 
 
@@ -95,6 +96,25 @@ async def test_crashing_deployment_never_becomes_available() -> None:
         await asyncio.sleep(120)
         pod = (await plane.pods())[0]
         assert pod["status"]["containerStatuses"][0]["restartCount"] >= 4
+
+
+@virtual_time
+async def test_a_job_completes() -> None:
+    notes = {"fake.mkube.io/run-seconds": "3"}
+    template = {
+        "metadata": {"annotations": notes},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "work:1"}]},
+    }
+    async with control_plane(nodes=0) as plane, fake_nodes(plane):
+        spec = {"completions": 4, "parallelism": 2, "template": template}
+        await plane.create(JOBS, {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": spec})
+
+        async def is_complete() -> bool:
+            conditions = ((await plane.get(JOBS, "j")).get("status") or {}).get("conditions") or ()
+            return any(c["type"] == "Complete" and c["status"] == "True" for c in conditions)
+
+        await plane.until(is_complete, 60)
+        assert [pod["status"]["phase"] for pod in await plane.pods()] == ["Succeeded"] * 4
 
 
 @virtual_time

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from minikube_py.client.protocol import DeleteOptions
+from minikube_py.client.protocol import DeleteOptions, WriteOptions
 from minikube_py.kubelet.kinds import CONFIG_MAPS, NODES, PODS
 from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
+from minikube_py.kubelet.pod_volumes import remove_node_files
 from minikube_py.kubelet.runtimes.fake import FakeRuntime
-from minikube_py.objects.errors import NotFound, Object
+from minikube_py.objects.errors import NotFound, Object, ServiceUnavailable
 from minikube_py.resources.kind import GVR
 from tests.support.memory_api import MemoryApi
 from tests.support.virtual_time import virtual_time
@@ -18,8 +20,8 @@ EVENTS = GVR("", "v1", "events")
 
 
 @asynccontextmanager
-async def node(api: MemoryApi, runtime: FakeRuntime) -> AsyncIterator[Kubelet]:
-    kubelet = Kubelet(KubeletOptions("n1", api, runtime, addresses=("192.168.7.1",)))  # type: ignore[arg-type]
+async def node(api: MemoryApi, runtime: FakeRuntime, data_dir: Path | None = None) -> AsyncIterator[Kubelet]:
+    kubelet = Kubelet(KubeletOptions("n1", api, runtime, data_dir, addresses=("192.168.7.1",)))  # type: ignore[arg-type]
     task = asyncio.create_task(kubelet.run())
     try:
         await kubelet.status.registered.wait()
@@ -306,3 +308,64 @@ async def test_pods_of_the_runtime_without_api_object_are_removed() -> None:
     async with node(api, runtime):
         await asyncio.sleep(2)
         assert await runtime.list_pods() == []
+
+
+class ApiWithoutTokens(MemoryApi):
+    """Refuses tokens while `is_away`."""
+
+    is_away = False
+
+    async def create(self, gvr: GVR, obj: Object, namespace: str = "", **more: Any) -> Object:
+        if more.get("options", WriteOptions()).subresource == "token" and self.is_away:
+            self.writes.append(("create", "refused", obj))
+            raise ServiceUnavailable("away")
+        return await super().create(gvr, obj, namespace, **more)
+
+
+TOKEN_VOLUME = {
+    "name": "t",
+    "projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}]},
+}
+
+
+@virtual_time
+async def _renew(data_dir: Path) -> None:
+    api = ApiWithoutTokens()
+    async with node(api, FakeRuntime(), data_dir):
+        made = await api.create(PODS, pod(volumes=[TOKEN_VOLUME]), "default")
+        await asyncio.sleep(1)
+        assert (await status(api))["phase"] == "Running"
+        directory = data_dir / "kubelet" / "memory" / made["metadata"]["uid"] / "kubernetes.io~projected" / "t"
+        first = (directory / "token").read_text()
+        api.is_away = True
+        await asyncio.sleep(3600 * 0.8 + 600)
+        refused = [w for w in api.writes if w[1] == "refused"]
+        assert 10 <= len(refused) <= 61
+        assert (directory / "token").read_text() == first
+        api.is_away = False
+        await asyncio.sleep(11)
+        assert (directory / "token").read_text() != first
+        await api.delete(PODS, "web", "default")
+        await asyncio.sleep(2)
+        assert not directory.parent.exists()
+
+
+def test_token_renewal_is_patient_when_the_api_is_away(tmp_path: Path) -> None:
+    try:
+        _renew(tmp_path)
+    finally:
+        remove_node_files(tmp_path)
+
+
+@virtual_time
+async def test_a_mistake_with_one_pod_does_not_stop_the_others() -> None:
+    api, runtime = MemoryApi(), FakeRuntime()
+    async with node(api, runtime):
+        broken = pod("broken", securityContext={"sysctls": [{"nonsense": 1}]})
+        await api.create(PODS, broken, "default")
+        await api.create(PODS, pod("good"), "default")
+        await asyncio.sleep(200)
+        assert (await status(api, "good"))["phase"] == "Running"
+        await api.delete(PODS, "broken", "default")
+        await asyncio.sleep(200)
+        assert [key[2] for key in api.objects if key[0] == PODS] == ["good"]
