@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from minikube_py.client.node_connection import ContainerAddress, LogRequest, StreamRequest
-from minikube_py.client.protocol import DeleteOptions, Selection
+from minikube_py.client.protocol import DeleteOptions, PatchType, Selection, WriteOptions
 from minikube_py.kubelet.kinds import CONFIG_MAPS, PODS, SECRETS
 from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
 from minikube_py.kubelet.pod_volumes import remove_node_files
@@ -72,6 +72,11 @@ class RealNode:
             | spec,
         }
         return await self.client.create(PODS, pod, "default")
+
+    async def change(self, name: str, subresource: str, spec: Object) -> None:
+        options = WriteOptions(subresource=subresource)
+        kind = PatchType.STRATEGIC
+        await self.client.patch(PODS, name, {"spec": spec}, "default", patch_type=kind, options=options)
 
     async def status(self, name: str) -> Object:
         return dict((await self.client.get(PODS, name, "default")).get("status") or {})
@@ -309,3 +314,42 @@ async def test_security_context(real: RealNode) -> None:
     waiting = status["containerStatuses"][0]["state"]["waiting"]
     assert waiting["reason"] == "CreateContainerConfigError"
     assert "container has runAsNonRoot and image will run as root" in waiting["message"]
+
+
+async def test_a_running_pod_is_resized_and_debugged(real: RealNode) -> None:
+    resources = {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "200m", "memory": "64Mi"}}
+    await real.create("r", "exec sleep 1000", {"resources": resources})
+    await real.until("r", is_ready)
+    bigger = {"requests": {"cpu": "150m", "memory": "32Mi"}, "limits": {"cpu": "300m", "memory": "96Mi"}}
+    await real.change("r", "resize", {"containers": [{"name": "c", "resources": bigger}]})
+    status = await real.until("r", lambda s: s["containerStatuses"][0].get("resources") == bigger)
+    assert status["containerStatuses"][0]["restartCount"] == 0
+    found = await asyncio.to_thread(_inspect, status["containerStatuses"][0]["containerID"])
+    assert (found["CpuQuota"], found["CpuShares"], found["Memory"]) == (30_000, 153, 96 * 1024**2)
+    debugger = {
+        "name": "debug",
+        "image": TEST_IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["ps"],
+        "targetContainerName": "c",
+    }
+    await real.change("r", "ephemeralcontainers", {"ephemeralContainers": [debugger]})
+    await real.until("r", lambda s: "terminated" in s.get("ephemeralContainerStatuses", [{"state": {}}])[0]["state"])
+    assert "sleep 1000" in await real.logs("r", "debug")
+
+
+async def test_a_shorter_grace_ends_a_stubborn_pod_sooner(real: RealNode) -> None:
+    await real.create("g", "trap '' TERM; while true; do sleep 0.1; done", terminationGracePeriodSeconds=600)
+    await real.until("g", is_ready)
+    await real.client.delete(PODS, "g", "default")
+    await real.until("g", lambda s: True)
+    await real.client.delete(PODS, "g", "default", options=DeleteOptions(grace_seconds=1))
+    await real.until_gone("g")
+
+
+def _inspect(container_id: str) -> Object:
+    client = docker.APIClient(version="auto")
+    try:
+        return dict(client.inspect_container(container_id.removeprefix("docker://"))["HostConfig"])
+    finally:
+        client.close()
