@@ -13,6 +13,7 @@ from minikube_py.controllers.deployment import DeploymentController
 from minikube_py.controllers.disruption import DisruptionController
 from minikube_py.controllers.endpoints import EndpointsController
 from minikube_py.controllers.endpointslice import EndpointSliceController
+from minikube_py.controllers.endpointslicemirroring import EndpointSliceMirroringController
 from minikube_py.controllers.ephemeralvolume import EphemeralVolumeController
 from minikube_py.controllers.garbagecollector import GarbageCollector
 from minikube_py.controllers.job import JobController
@@ -66,4 +67,5 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "resourcequota": ResourceQuotaController,
     "endpoints": EndpointsController,
     "endpointslice": EndpointSliceController,
+    "endpointslicemirroring": EndpointSliceMirroringController,
 }

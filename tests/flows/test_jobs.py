@@ -156,6 +156,7 @@ async def test_a_hundred_days_of_a_cron_job() -> None:
                 "jobTemplate": {"spec": job_spec()},
             },
         }
+        await plane.client.patch(GVR("", "v1", "nodes"), "node-0", {"spec": {"taints": None}})
         await plane.create(CRON_JOBS, cron)
         started: set[str] = set()
         for _ in range(100):

@@ -106,3 +106,24 @@ async def test_more_than_a_hundred_pods_take_several_slices() -> None:
         await plane.until(lambda: is_rolled_out(plane))
         await asyncio.sleep(5)
         assert sum(len(s["endpoints"] or ()) for s in await plane.items(SLICES)) == 3
+
+
+@virtual_time
+async def test_hand_made_endpoints_are_mirrored() -> None:
+    async with control_plane(nodes=0) as plane:
+        made = service()
+        del made["spec"]["selector"]
+        await plane.create(SERVICES, made)
+        subset = {"addresses": [{"ip": "192.0.2.7"}], "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]}
+        await plane.create(ENDPOINTS, {"metadata": {"name": "web"}, "subsets": [subset]})
+        await asyncio.sleep(2)
+        (slice_,) = await plane.items(SLICES)
+        assert slice_["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] == (
+            "endpointslicemirroring-controller.k8s.io"
+        )
+        assert slice_["metadata"]["ownerReferences"][0]["kind"] == "Endpoints"
+        assert slice_["endpoints"][0]["addresses"] == ["192.0.2.7"]
+        assert slice_["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+        await plane.client.delete(ENDPOINTS, "web", "default")
+        await asyncio.sleep(2)
+        assert await plane.items(SLICES) == []

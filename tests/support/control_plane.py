@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from minikube_py.apiserver.admission.catalog import build_admission
+from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.authz.protocol import Authorizer, Decision, Verdict
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.records import StoreReader
@@ -112,7 +114,9 @@ async def control_plane(
         registry = built_in_kinds()
         reader = StoreReader(MemoryStore(), registry)
         denials = _Denials()
-        server = ApiServerOptions(reader, authorizer=_Watched(default_authorization(reader).union, denials))
+        authorization = default_authorization(reader)
+        admission = build_admission(AdmissionContext(reader, authorization.union, authorization.rbac))
+        server = ApiServerOptions(reader, authorizer=_Watched(authorization.union, denials), admission=admission)
         async with test_cluster(server) as cluster:
             client = cluster.client()
             informers = InformerSet(cluster.client("system:kube-controller-manager", ("system:authenticated",)))
@@ -132,6 +136,7 @@ async def control_plane(
                 await asyncio.sleep(0.01)
                 for number in range(nodes):
                     await stub.add_node(f"node-{number}")
+                await asyncio.sleep(0.5)  # until the taint that new nodes have is gone
                 yield ControlPlane(cluster, client, informers, stub)
                 for informer in informers.all():
                     informer.cache.verify_unchanged()

@@ -6,7 +6,7 @@ from typing import Any
 
 from minikube_py import clock
 from minikube_py.client.protocol import Client, DeleteOptions, PatchType, WriteOptions
-from minikube_py.objects.errors import ApiError, Conflict, NotFound, Object
+from minikube_py.objects.errors import Conflict, NotFound, Object
 from minikube_py.objects.meta import annotations, deep_copy, is_deleting, name, namespace, uid
 from minikube_py.reconciling.informer import DELETED, InformerEvent, InformerSet
 from minikube_py.resources.kind import GVR
@@ -114,8 +114,7 @@ class NodeStub:
             await self.client.delete(PODS, name(pod), namespace(pod), options=options)
 
     async def _write(self, node: Object, status: Object) -> None:
-        with suppress(ApiError):
-            await self.client.update(NODES, {**node, "status": status}, options=STATUS)
+        await self.client.patch(NODES, name(node), {"status": status}, patch_type=PatchType.STRATEGIC, options=STATUS)
 
 
 def _ready(node: Object) -> Object:
