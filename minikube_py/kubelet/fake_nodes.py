@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from minikube_py.client.node_connection import NodeConnection
 from minikube_py.client.protocol import Client
-from minikube_py.kubelet.kinds import PODS
-from minikube_py.kubelet.kubelet import BY_NODE, Kubelet, KubeletOptions, node_of
+from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
 from minikube_py.kubelet.leases import LeaseTimer
 from minikube_py.kubelet.node_object import MOST_PODS
+from minikube_py.kubelet.pod_source import SharedPods
 from minikube_py.kubelet.runtimes.fake import GIB, FakeRuntime, FakeRuntimeOptions
 from minikube_py.reconciling.informer import InformerSet
 
@@ -48,11 +48,11 @@ class FakeNodes:
         return self._kubelets.get(node_name)
 
     async def run(self) -> None:
-        pods = self._options.informers.informer(PODS, indexers={BY_NODE: node_of})
+        pods = SharedPods(self._options.informers)
         leases = LeaseTimer(_RENEW_SECONDS)
         async with asyncio.TaskGroup() as group:
             for number, name in enumerate(self._options.names):
-                kubelet = Kubelet(self._node(number, name, leases), pods)
+                kubelet = Kubelet(self._node(number, name, leases), pods.of(name))
                 self._kubelets[name] = kubelet
                 group.create_task(kubelet.run(), name=f"kubelet {name}")
 

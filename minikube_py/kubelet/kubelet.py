@@ -12,23 +12,23 @@ from minikube_py.client.node_connection import ByteStream, LogRequest, StreamReq
 from minikube_py.client.protocol import Client, Selection
 from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.assembly import NodeParts, assemble
-from minikube_py.kubelet.kinds import NODES, PODS, SERVICES
+from minikube_py.kubelet.kinds import NODES, SERVICES
 from minikube_py.kubelet.leases import LeaseTimer
 from minikube_py.kubelet.network.protocol import PodNetwork
 from minikube_py.kubelet.node_object import MOST_PODS
 from minikube_py.kubelet.node_status import NodeSettings, NodeStatus
 from minikube_py.kubelet.pod_admission import refusal, resize_refusal
+from minikube_py.kubelet.pod_source import OwnPods, PodSource
 from minikube_py.kubelet.pod_worker import PodWorker
 from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, PodState, RuntimeFailure
 from minikube_py.kubelet.streams import NodeStreams
 from minikube_py.objects.errors import Object
-from minikube_py.reconciling.informer import DELETED, Informer, InformerEvent, InformerSet
+from minikube_py.reconciling.informer import DELETED, InformerEvent, InformerSet
 
 log = logging.getLogger(__name__)
 
 _RUNTIME_RETRY_SECONDS = 2.0
 _ADOPTION_SECONDS = 10.0
-BY_NODE = "node"
 
 
 def _addresses_in_use(states: Iterable[PodState]) -> dict[str, str]:
@@ -63,17 +63,11 @@ class KubeletOptions:
     leases: LeaseTimer | None = None
 
 
-def node_of(pod: Object) -> tuple[str, ...]:
-    """The index BY_NODE of pods."""
-    name = pod["spec"].get("nodeName")
-    return (name,) if name else ()
-
-
 class Kubelet:
     """One node. `run` until cancelled; pods run on when it ends. Also the node's NodeConnection."""
 
-    def __init__(self, options: KubeletOptions, pods: Informer | None = None) -> None:
-        """pods: an informer over all pods with the index BY_NODE, shared by many nodes; None to watch only its own."""
+    def __init__(self, options: KubeletOptions, pods: PodSource | None = None) -> None:
+        """pods: the node's share of a watch over all pods; None for a watch of its own."""
         self.options = options
         self._runtime = options.runtime
         self._workers: dict[str, PodWorker] = {}
@@ -84,8 +78,7 @@ class Kubelet:
         own_name = Selection(field_selector=f"metadata.name={options.node_name}")
         nodes = shared.informer(NODES) if options.informers else shared.informer(NODES, own_name)
         services = shared.informer(SERVICES)
-        own_pods = Selection(field_selector=f"spec.nodeName={options.node_name}")
-        self._pods = pods or self._own_informers.informer(PODS, own_pods, indexers={BY_NODE: node_of})
+        self._pods = pods or OwnPods(self._own_informers, options.node_name)
         settings = NodeSettings(
             name=options.node_name,
             data_dir=options.data_dir,
@@ -164,18 +157,13 @@ class Kubelet:
 
     def _subscribe(self, states: Mapping[str, PodState]) -> Callable[[], None]:
         """Take in the pods that are there, with what the runtime has of them, then follow the changes."""
-        mine = self._pods.cache.by_index(BY_NODE, self.options.node_name)
+        mine = self._pods.list()
         for pod in sorted(mine, key=lambda p: str(p["metadata"].get("creationTimestamp") or "")):
             self._add(pod, states.get(pod["metadata"]["uid"]))
         return self._pods.subscribe(self._told)
 
-    def _is_mine(self, pod: Object) -> bool:
-        return bool(pod["spec"].get("nodeName") == self.options.node_name)
-
     def _told(self, event: InformerEvent) -> None:
         pod = event.object
-        if not self._is_mine(pod):
-            return
         worker = self._workers.get(pod["metadata"]["uid"])
         if event.type == DELETED:
             if worker is not None:
