@@ -9,7 +9,6 @@ from typing import Any
 
 from minikube_py.controllers.context import ENDPOINTS, PODS, SERVICES, ControllerContext
 from minikube_py.controllers.networking import pod_endpoints
-from minikube_py.controllers.networking.pacing import Pacer
 from minikube_py.controllers.networking.service_pods import services_of_pods
 from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
 from minikube_py.controllers.workloads.pods import is_ready
@@ -19,6 +18,7 @@ from minikube_py.objects.meta import key as key_of
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
 from minikube_py.reconciling.informer import ADDED, DELETED, InformerEvent
+from minikube_py.reconciling.pacing import Pacer
 from minikube_py.reconciling.recorder import WARNING, EventRecorder
 from minikube_py.reconciling.workqueue import WorkQueue
 
@@ -37,23 +37,17 @@ class EndpointsController:
         self._pods = context.informers.informer(PODS)
         self._endpoints = context.informers.informer(ENDPOINTS)
         self._recorder = EventRecorder(self._client, "endpoint-controller")
-        self._pacer: Pacer | None = None
+        self._pacer = Pacer()
 
     def bind(self, queue: WorkQueue[Key]) -> None:
-        self._pacer = Pacer(queue)
+        self._pacer.bind(queue)
 
     def sources(self) -> Sequence[Source]:
         return (
             Source(self._services),
-            Source(self._pods, self._pod_changed),
+            Source(self._pods, self._pacer.paced(services_of_pods(self._services))),
             Source(self._endpoints, self._own_keys),
         )
-
-    def _pod_changed(self, event: InformerEvent) -> Iterable[Key]:
-        assert self._pacer is not None
-        for key in services_of_pods(self._services)(event):
-            self._pacer.add(key)
-        return ()
 
     def _own_keys(self, event: InformerEvent) -> Iterable[Key]:
         """Deleted ones come back; leftovers of Services that went while nobody watched are found at the start."""
@@ -71,8 +65,7 @@ class EndpointsController:
             return None
         started = asyncio.get_running_loop().time()
         wanted = self._wanted(service, existing)
-        if self._pacer is not None:
-            self._pacer.note(key, started)
+        self._pacer.note(key, asyncio.get_running_loop().time() - started)
         if existing is not None and _same(existing, wanted):
             return None
         try:

@@ -4,12 +4,11 @@ Source: pkg/controller/endpointslice and staging/src/k8s.io/endpointslice/reconc
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from minikube_py.client.protocol import Client
 from minikube_py.controllers.context import ENDPOINT_SLICES, NODES, PODS, SERVICES, ControllerContext
 from minikube_py.controllers.networking import pod_endpoints
-from minikube_py.controllers.networking.pacing import Pacer
 from minikube_py.controllers.networking.service_pods import services_of_pods
 from minikube_py.controllers.networking.slices import (
     MANAGED_BY_LABEL,
@@ -25,6 +24,7 @@ from minikube_py.objects.meta import is_deleting, labels, name, namespace, owner
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
 from minikube_py.reconciling.informer import ADDED, Informer, InformerEvent
+from minikube_py.reconciling.pacing import Pacer
 from minikube_py.reconciling.recorder import WARNING, EventRecorder
 from minikube_py.reconciling.workqueue import WorkQueue
 from minikube_py.resources.kind import GVK
@@ -52,27 +52,18 @@ class EndpointSliceController:
         self._nodes = informers.informer(NODES)
         self._slices = informers.informer(ENDPOINT_SLICES, indexers={BY_SERVICE: by_service})
         self._recorder = EventRecorder(self._client, "endpoint-slice-controller")
-        self._pacer: Pacer | None = None
+        self._pacer = Pacer()
 
     def bind(self, queue: WorkQueue[Key]) -> None:
-        self._pacer = Pacer(queue)
+        self._pacer.bind(queue)
 
     def sources(self) -> Sequence[Source]:
         return (
             Source(self._services),
-            Source(self._pods, self._paced(services_of_pods(self._services))),
-            Source(self._nodes, self._paced(self._services_of_node)),
+            Source(self._pods, self._pacer.paced(services_of_pods(self._services))),
+            Source(self._nodes, self._pacer.paced(self._services_of_node)),
             Source(self._slices, self._service_of_slice),
         )
-
-    def _paced(self, keys: Callable[[InformerEvent], Iterable[Key]]) -> Callable[[InformerEvent], Iterable[Key]]:
-        def add(event: InformerEvent) -> Iterable[Key]:
-            assert self._pacer is not None
-            for key in keys(event):
-                self._pacer.add(key)
-            return ()
-
-        return add
 
     def _services_of_node(self, event: InformerEvent) -> Iterable[Key]:
         """A node's zone is part of the endpoints on it."""
@@ -102,8 +93,7 @@ class EndpointSliceController:
             if labels(s).get(MANAGED_BY_LABEL) == MANAGER
         ]
         changes = plan_slices(_model(service), self._groups(service), existing)
-        if self._pacer is not None:
-            self._pacer.note(key, started)
+        self._pacer.note(key, asyncio.get_running_loop().time() - started)
         try:
             await write_slices(self._client, self._slices, changes)
         except ApiError as error:

@@ -12,7 +12,7 @@ from minikube_py.client.protocol import PatchType
 from minikube_py.controllers.context import JOBS, PODS, ControllerContext
 from minikube_py.controllers.jobs import accounting
 from minikube_py.controllers.jobs.accounting import FINALIZER, Outcome, Tally
-from minikube_py.controllers.jobs.backoff import FailureRecord
+from minikube_py.controllers.jobs.backoff import FailureRecord, finished_at
 from minikube_py.controllers.jobs.indexes import (
     FAILURE_COUNT,
     INDEX,
@@ -42,12 +42,16 @@ from minikube_py.objects.meta import controller_of, deep_copy, finalizers, is_de
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
 from minikube_py.reconciling.informer import DELETED, InformerEvent
+from minikube_py.reconciling.pacing import Pacer
 from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
+from minikube_py.reconciling.workqueue import WorkQueue
 from minikube_py.resources.kind import GVK
 
 _JOB = OwnerKind(JOBS, GVK("batch", "v1", "Job"))
 _MANAGER = "kubernetes.io/job-controller"
 _MOST_PODS_AT_ONCE = 500
+# What looking at one pod costs, about.
+_SECONDS_PER_POD = 0.000_01
 
 
 class JobController:
@@ -61,9 +65,14 @@ class JobController:
         self._control = PodControl(self._client, self._pods, self._recorder)
         self._claimer = Claimer(self._client, _JOB, self._pods)
         self._failures: dict[str, FailureRecord] = {}
+        self._pacer = Pacer()
+
+    def bind(self, queue: WorkQueue[Key]) -> None:
+        self._pacer.bind(queue)
 
     def sources(self) -> Sequence[Source]:
-        return Source(self._jobs, self._job_changed), Source(self._pods, owners_of(self._jobs, _JOB.gvk))
+        changed = owners_of(self._jobs, _JOB.gvk)
+        return Source(self._jobs, self._job_changed), Source(self._pods, self._pacer.paced(changed))
 
     def _job_changed(self, event: InformerEvent) -> Iterable[Key]:
         if event.type == DELETED:
@@ -79,6 +88,7 @@ class JobController:
             await self._drop_finalizers(self._owned(job))
             return None
         candidates = self._owned(job) + self._pods.cache.by_index(BY_CONTROLLER, orphans_of(key.namespace))
+        self._pacer.note(key, len(candidates) * _SECONDS_PER_POD)
         pods = await self._claimer.claim(job, candidates, selector_of(job))
         counts = accounting.tally(job, pods)
         record = self._failures.setdefault(uid(job), FailureRecord())
@@ -124,11 +134,14 @@ class JobController:
             return deadline
         if counts.new_failed:
             return deadline  # the failure is noted with the status; the wait starts then
-        wait = record.seconds_left()
-        if wait > 0 and job["spec"].get("backoffLimitPerIndex") is None:
-            return min(wait, deadline) if deadline is not None else wait
-        await self._create(job, counts, min(missing, _MOST_PODS_AT_ONCE))
-        return deadline
+        waits = [deadline] if deadline is not None else []
+        per_index = job["spec"].get("backoffLimitPerIndex") is not None
+        wait = 0.0 if per_index else record.seconds_left()
+        if wait <= 0:
+            wait = await self._create(job, counts, min(missing, _MOST_PODS_AT_ONCE))
+        if wait > 0:
+            waits.append(wait)
+        return min(waits, default=None)
 
     def _superfluous(self, job: Object, counts: Tally) -> list[Object]:
         """Active pods of an Indexed Job whose index is done, double or out of range."""
@@ -145,29 +158,42 @@ class JobController:
                 seen.add(index)
         return found
 
-    async def _create(self, job: Object, counts: Tally, missing: int) -> None:
-        indexes = accounting.free_indexes(job, counts, missing) if accounting.is_indexed(job) else None
-        failures = self._index_failures(job) if indexes is not None else {}
+    async def _create(self, job: Object, counts: Tally, missing: int) -> float:
+        """Create pods; the seconds until an index that backs off may start again, 0 when none does."""
+        indexes: list[int] | None = None
+        failures: dict[int, FailureRecord] = {}
+        wait = 0.0
+        if accounting.is_indexed(job):
+            failures = self._index_failures(job)
+            resting = {index: left for index, one in failures.items() if (left := one.seconds_left()) > 0}
+            free = accounting.free_indexes(job, counts, missing + len(resting))
+            wait = min((resting[index] for index in free if index in resting), default=0.0)
+            indexes = [index for index in free if index not in resting][:missing]
 
         async def create(number: int) -> None:
             index = indexes[number] if indexes is not None else None
-            await self._control.create(_pod(job, index, failures.get(index or 0, 0)), job)
+            failed = failures[index].failures if index in failures else 0
+            await self._control.create(_pod(job, index, failed), job)
 
         try:
             await in_growing_batches(len(indexes) if indexes is not None else missing, create)
         except ApiError as error:
             if not is_namespace_terminating(error):
                 raise
+        return wait
 
-    def _index_failures(self, job: Object) -> dict[int, int]:
-        """How often each index has failed, from the newest pod that is still there."""
+    def _index_failures(self, job: Object) -> dict[int, FailureRecord]:
+        """How often and when each index has failed, from its pods that are still there."""
         if job["spec"].get("backoffLimitPerIndex") is None:
             return {}
-        found: dict[int, int] = {}
+        found: dict[int, FailureRecord] = {}
         for pod in self._owned(job):
             index = index_of(pod)
-            if index is not None and accounting.has_failed(job, pod):
-                found[index] = max(found.get(index, 0), int_note(pod, FAILURE_COUNT) + 1)
+            if index is None or not accounting.has_failed(job, pod):
+                continue
+            count = int_note(pod, FAILURE_COUNT) + 1
+            if index not in found or count > found[index].failures:
+                found[index] = FailureRecord(count, finished_at(pod))
         return found
 
     async def _drop_finalizers(self, pods: Iterable[Object]) -> None:

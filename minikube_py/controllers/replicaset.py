@@ -33,11 +33,15 @@ from minikube_py.objects.meta import controller_of, deep_copy, generation, is_de
 from minikube_py.objects.selectors import LabelSelector
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
+from minikube_py.reconciling.pacing import Pacer
 from minikube_py.reconciling.recorder import EventRecorder
+from minikube_py.reconciling.workqueue import WorkQueue
 from minikube_py.resources.kind import GVK
 
 # At most this many pods are created or deleted in one reconcile.
 BURST = 500
+# What looking at one pod costs, about.
+_SECONDS_PER_POD = 0.000_01
 _REPLICA_SET = OwnerKind(REPLICA_SETS, GVK("apps", "v1", "ReplicaSet"))
 
 
@@ -56,9 +60,14 @@ class ReplicaSetController:
         recorder = EventRecorder(self._client, self.component)
         self._control = PodControl(self._client, self._pods, recorder)
         self._claimer = Claimer(self._client, self.kind, self._pods)
+        self._pacer = Pacer()
+
+    def bind(self, queue: WorkQueue[Key]) -> None:
+        self._pacer.bind(queue)
 
     def sources(self) -> Sequence[Source]:
-        return Source(self._owners), Source(self._pods, owners_of(self._owners, self.kind.gvk, self.selector))
+        changed = owners_of(self._owners, self.kind.gvk, self.selector)
+        return Source(self._owners), Source(self._pods, self._pacer.paced(changed))
 
     def selector(self, owner: Object) -> LabelSelector:
         return selector_of(owner)
@@ -69,6 +78,7 @@ class ReplicaSetController:
             return None
         by_controller = self._pods.cache.by_index
         candidates = by_controller(BY_CONTROLLER, uid(owner)) + by_controller(BY_CONTROLLER, orphans_of(key.namespace))
+        self._pacer.note(key, len(candidates) * _SECONDS_PER_POD)
         selector = self.selector(owner)
         claimed = await self._claimer.claim(owner, [p for p in candidates if not is_finished(p)], selector)
         active = [pod for pod in claimed if is_active(pod)]

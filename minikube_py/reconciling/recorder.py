@@ -24,7 +24,8 @@ _SIMILAR_SECONDS = 600.0
 _SPAM_BURST = 25
 _SPAM_REFILL_PER_SECOND = 1.0 / 300.0
 _LONGEST_MESSAGE = 1024
-_QUEUED_AT_MOST = 1000
+_QUEUED_AT_MOST = 10_000
+_WRITTEN_AT_ONCE = 64
 _NAME_MASK = (1 << 20) - 1
 
 
@@ -114,9 +115,18 @@ class EventRecorder:
     async def _drain(self) -> None:
         try:
             while self._queue:
-                await self._give_up_on_error(self._write(self._queue.popleft()))
+                # Events about one matter are counted one after the other, different ones written at the same time.
+                matters: dict[tuple[str, ...], list[Object]] = {}
+                for _ in range(min(len(self._queue), _WRITTEN_AT_ONCE)):
+                    event = self._queue.popleft()
+                    matters.setdefault(_similarity(event), []).append(event)
+                await asyncio.gather(*(self._write_all(events) for events in matters.values()))
         finally:
             self._task = None
+
+    async def _write_all(self, events: list[Object]) -> None:
+        for event in events:
+            await self._give_up_on_error(self._write(event))
 
     async def _give_up_on_error(self, writing: Coroutine[Any, Any, None]) -> None:
         try:

@@ -18,8 +18,8 @@ class FailureRecord:
     last: float = 0.0
 
     def note(self, succeeded: Iterable[Object], failed: Iterable[Object]) -> None:
-        last_success = max((_finished(pod) for pod in succeeded), default=None)
-        times = sorted(_finished(pod) for pod in failed)
+        last_success = max((finished_at(pod) for pod in succeeded), default=None)
+        times = sorted(finished_at(pod) for pod in failed)
         if last_success is not None:
             self.failures = 0
             times = [time for time in times if time > last_success]
@@ -34,7 +34,8 @@ class FailureRecord:
         return self.last + wait - clock.seconds()
 
 
-def _finished(pod: Object) -> float:
+def finished_at(pod: Object) -> float:
+    """When the pod's last container ended, as seconds since the epoch."""
     status = pod.get("status") or {}
     ends = [
         clock.parse(ended["finishedAt"]).timestamp()
