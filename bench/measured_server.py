@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MKUBE = (sys.executable, "-m", "minikube_py.cli.main")
 RANGES = ("--cluster-cidr", "10.152.0.0/16", "--service-cidr", "10.153.0.0/16", "--cluster-dns", "10.153.0.10")
-POLL_SECONDS = 0.002
+POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60
 
 

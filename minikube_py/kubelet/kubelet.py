@@ -251,4 +251,4 @@ class Kubelet:
         states = {state.pod.uid: state for state in await self._list_runtime()}
         await self._clean_up_orphans(states)
         for worker in list(self._workers.values()):
-            worker.runtime_changed()
+            worker.runtime_returned()

@@ -109,6 +109,12 @@ class PodWorker:
         self._is_stale = True
         self.wake()
 
+    def runtime_returned(self) -> None:
+        """The engine was away: what failed meanwhile is tried again now, not when its back-off ends."""
+        self._sandbox_wait = None
+        self._failures.clear()
+        self.runtime_changed()
+
     def objects_changed(self) -> None:
         """A ConfigMap, Secret or claim that the pod uses has changed: whatever waits for one is tried again now."""
         self._services.images.forget_back_off(self.uid)
