@@ -9,6 +9,7 @@ from pathlib import Path
 
 DEFAULT_HTTPS_PORT = 6443
 RUNTIMES = ("docker", "fake")
+_STATIC_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -108,6 +109,8 @@ class ServerConfig:
             raise ConfigError(f"--fake-nodes {self.fake_nodes} must not be negative")
         if self.node_name:
             _check_node_name(self.node_name)
+        if self.token and not _STATIC_TOKEN.fullmatch(self.token):
+            raise ConfigError("--token must be of the form id.secret: 6 and 16 lower-case letters and digits")
 
     @property
     def kubeconfig_path(self) -> Path:

@@ -21,6 +21,7 @@ from minikube_py.bootstrap.first_objects import (
     publish_api_endpoint,
     write_first_objects,
 )
+from minikube_py.bootstrap.join import ensure_static_token
 from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.mkube_objects import write_mkube_objects
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
@@ -80,6 +81,8 @@ async def run_server(config: ServerConfig) -> None:
         await write_first_objects(api.admin(), _first_objects(server, pki))
         start(group, keep_api_service(api.admin(), _first_objects(server, pki)), "kubernetes Service")
         await write_mkube_objects(api.admin(), config.network.cluster_dns)
+        if config.token:
+            await ensure_static_token(api.admin(), config.token)
         _start_controllers(server, api, pki, registry, group)
         await _report_ready(server, api, pki, started)
         _start_nodes(server, api, cluster_id, group)

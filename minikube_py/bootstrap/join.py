@@ -8,6 +8,7 @@ Source: Kubernetes' "Authenticating with Bootstrap Tokens" page.
 
 import asyncio
 import base64
+import contextlib
 import re
 import socket
 import ssl
@@ -19,7 +20,7 @@ from typing import Any
 from minikube_py import clock, ids
 from minikube_py.bootstrap.pki import certificate_hash
 from minikube_py.client.protocol import Client, DeleteOptions, Selection
-from minikube_py.objects.errors import Object
+from minikube_py.objects.errors import AlreadyExists, Object
 from minikube_py.resources.kind import GVR
 
 SECRETS = GVR("", "v1", "secrets")
@@ -133,6 +134,14 @@ async def create_join_token(
     token_id, secret = make_bootstrap_token()
     await client.create(SECRETS, token_secret(token_id, secret, ttl=ttl, description=description), NAMESPACE)
     return JoinToken(certificate_hash(ca_pem), token_id, secret)
+
+
+async def ensure_static_token(client: Client, text: str) -> None:
+    """Make `<id>.<secret>`, which the server was told by a flag, a token that does not expire."""
+    token_id, _, secret = text.partition(".")
+    with contextlib.suppress(AlreadyExists):
+        wanted = token_secret(token_id, secret, ttl=None, description="given by --token")
+        await client.create(SECRETS, wanted, NAMESPACE)
 
 
 @dataclass(frozen=True)

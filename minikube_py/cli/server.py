@@ -28,7 +28,7 @@ from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_r
     show_default="<data-dir>/kubeconfig",
     help="Where to write the admin kubeconfig.",
 )
-@flag("--token", default="", show_default=False, help="A static token for agents to join with.")
+@flag("--token", default="", show_default=False, metavar="ID.SECRET", help="A join token that does not expire.")
 @flag("--tls-san", multiple=True, help="A further name or address for the server's certificate.")
 @flag(
     "--datastore-endpoint",

@@ -30,6 +30,7 @@ def test_version_names_both() -> None:
         (("server", "--runtime-config", "apps/v1=maybe"), "--runtime-config"),
         (("server", "--container-runtime", "podman"), "podman"),
         (("agent", "--server", "http://x", "--token", "y"), "https://"),
+        (("server", "--token", "short"), "--token"),
         (("nonsense",), "nonsense"),
     ],
 )
