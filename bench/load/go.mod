@@ -1,0 +1,3 @@
+module mkube.io/bench/load
+
+go 1.19
