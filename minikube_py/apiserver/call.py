@@ -113,7 +113,10 @@ class ResponseStream(Protocol):
 
 @dataclass
 class ApiCall:
-    """A call past authorization. `manager` is the field manager when the query names none."""
+    """A call past authorization. `manager` is the field manager when the query names none.
+
+    audit_annotations are what the parts on the way have to say in the audit log.
+    """
 
     context: "ServerContext"
     info: RequestInfo
@@ -124,6 +127,7 @@ class ApiCall:
     manager: str = ""
     warnings: list[str] = field(default_factory=list)
     exchange: Exchange | None = None
+    audit_annotations: dict[str, str] = field(default_factory=dict)
 
     @property
     def dry_run(self) -> bool:

@@ -101,6 +101,7 @@ def admission_request(call: ApiCall, operation: str, obj: Object | None, old: Ob
     return AdmissionRequest(
         call.info, call.kind, operation, call.user, obj, old,
         options=_options(call, operation), dry_run=call.dry_run, warnings=call.warnings,
+        audit_annotations=call.audit_annotations,
     )  # fmt: skip
 
 

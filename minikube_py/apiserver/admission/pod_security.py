@@ -1,4 +1,4 @@
-"""Holds pods to their namespace's Pod Security level: refuses (enforce) or warns (warn); audit has no log to go to yet.
+"""Holds pods to their namespace's Pod Security level: refuses (enforce), warns (warn), annotates (audit).
 
 Source: the "Pod Security Admission" page, KEP-2579; texts as in k8s.io/pod-security-admission.
 """
@@ -47,12 +47,13 @@ class Level:
 @dataclass(frozen=True)
 class Policy:
     enforce: Level
+    audit: Level
     warn: Level
     problems: tuple[Cause, ...] = ()
 
 
 def policy_of(labels: Mapping[str, str]) -> Policy:
-    """A namespace's policy. A label that can't be read counts as restricted for enforce and as nothing for warn."""
+    """A namespace's policy. A label that can't be read counts as restricted for enforce, as nothing for the others."""
     problems: list[Cause] = []
 
     def invalid(label: str, why: str) -> None:
@@ -72,12 +73,12 @@ def policy_of(labels: Mapping[str, str]) -> Policy:
             invalid(f"{mode}-version", 'must be "latest" or "v1.x"')
         return Level(name, minor)
 
-    enforce, _, warn = read("enforce", "restricted"), read("audit", "privileged"), read("warn", "privileged")
+    enforce, audit, warn = read("enforce", "restricted"), read("audit", "privileged"), read("warn", "privileged")
     is_enforced = labels.get(PREFIX + "enforce") in LEVELS
     if PREFIX + "warn" not in labels and is_enforced and LEVELS.index(enforce.name) > 0:
         has_version = f"{PREFIX}warn-version" in labels
         warn = Level(enforce.name, warn.minor if has_version else enforce.minor)
-    return Policy(enforce, warn, tuple(problems))
+    return Policy(enforce, audit, warn, tuple(problems))
 
 
 class PodSecurity(Plugin):
@@ -104,6 +105,8 @@ class PodSecurity(Plugin):
         policy = self._policy(request.namespace)
         if request.old is not None and not _is_significant(pod, request.old):
             return
+        request.annotate(PREFIX + "enforce-policy", str(policy.enforce))
+        self._audit(request, policy, pod)
         found = policy.enforce.violations(pod)
         if found:
             raise refuse(request, f'violates PodSecurity "{policy.enforce}": {_text(found)}')
@@ -114,7 +117,17 @@ class PodSecurity(Plugin):
         for key in _TEMPLATES[request.info.group, request.info.resource]:
             template = template.get(key) or {}
         if template:
-            self._warn(request, self._policy(request.namespace), template)
+            policy = self._policy(request.namespace)
+            self._audit(request, policy, template)
+            self._warn(request, policy, template)
+
+    def _audit(self, request: AdmissionRequest, policy: Policy, pod: Object) -> None:
+        if policy.problems:
+            faults = ", ".join(f"{cause.field}: {cause.message}" for cause in policy.problems)
+            request.annotate(PREFIX + "error", f"Failed to parse policy: {faults}")
+        found = policy.audit.violations(pod)
+        if found:
+            request.annotate(PREFIX + "audit-violations", f'would violate PodSecurity "{policy.audit}": {_text(found)}')
 
     def _warn(self, request: AdmissionRequest, policy: Policy, pod: Object) -> None:
         found = policy.warn.violations(pod)

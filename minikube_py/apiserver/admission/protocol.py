@@ -21,7 +21,8 @@ class AdmissionRequest:
     """One write on its way. operation is CREATE, UPDATE, DELETE or CONNECT.
 
     obj is None on DELETE and old on CREATE; mutate changes obj in place. For a subresource with a body of its own kind
-    (binding, eviction, token) obj is that body. warnings become `Warning: 299` headers.
+    (binding, eviction, token) obj is that body. warnings become `Warning: 299` headers, audit_annotations stand in the
+    audit log's event of the request.
     """
 
     info: RequestInfo
@@ -33,6 +34,11 @@ class AdmissionRequest:
     options: dict[str, Any] = field(default_factory=dict)
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
+    audit_annotations: dict[str, str] = field(default_factory=dict)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Adds to the request's audit event. The first value of a key stays, as in Kubernetes."""
+        self.audit_annotations.setdefault(key, value)
 
     @property
     def namespace(self) -> str:

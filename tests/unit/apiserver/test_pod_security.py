@@ -204,3 +204,23 @@ async def test_namespace_labels(security: PodSecurity, reader: DictReader) -> No
     ]
     relaxed = admission_request("UPDATE", "namespaces", namespace(enforce="baseline"), namespace(enforce="restricted"))
     assert (await run(security, relaxed)).warnings == []
+
+
+async def test_audit_level_annotates_pods_and_templates_also_refused_ones(
+    security: PodSecurity, reader: DictReader
+) -> None:
+    label(reader, enforce="baseline", audit="restricted")
+    bad = admission_request("CREATE", "pods", pod(container(privileged=True)))
+    with pytest.raises(Forbidden):
+        await run(security, bad)
+    assert bad.audit_annotations[LABEL + "enforce-policy"] == "baseline:latest"
+    assert bad.audit_annotations[LABEL + "audit-violations"].startswith(
+        'would violate PodSecurity "restricted:latest": privileged (container "c"'
+    )
+    template = {"metadata": {"name": "d"}, "spec": {"template": pod()}}
+    deployment = admission_request("CREATE", "deployments.apps", template, namespace="web")
+    await run(security, deployment)
+    assert list(deployment.audit_annotations) == [LABEL + "audit-violations"]
+    good = admission_request("CREATE", "pods", pod(GOOD_CONTAINER))
+    await run(security, good)
+    assert good.audit_annotations == {LABEL + "enforce-policy": "baseline:latest"}
