@@ -26,6 +26,7 @@ from minikube_py.controllers.pvcprotection import ClaimProtectionController
 from minikube_py.controllers.pvprotection import VolumeProtectionController
 from minikube_py.controllers.replicaset import ReplicaSetController
 from minikube_py.controllers.replicationcontroller import ReplicationControllerController
+from minikube_py.controllers.resourceclaim import ResourceClaimController
 from minikube_py.controllers.resourcequota import ResourceQuotaController
 from minikube_py.controllers.rootcacert import RootCaPublisher
 from minikube_py.controllers.service_account_token import ServiceAccountTokenController
@@ -61,6 +62,7 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "clusterroleaggregation": ClusterRoleAggregationController,
     "disruption": DisruptionController,
     "ephemeralvolume": EphemeralVolumeController,
+    "resourceclaim": ResourceClaimController,
     "persistentvolume": PersistentVolumeController,
     "pvcprotection": ClaimProtectionController,
     "pvprotection": VolumeProtectionController,

@@ -102,7 +102,10 @@ class DaemonSetController:
         equal = [revision for revision in revisions if same_data(revision, {"data": data})]
         number = max((r["revision"] for r in revisions if r not in equal), default=0) + 1
         if equal:
-            return await self._history.set_number(equal[-1], max(number, equal[-1]["revision"]))
+            # Of several that mean the same, the one that pods have: the others are no reason to restart anything.
+            used = {labels(pod).get(REVISION_LABEL) for pod in self._pods.cache.by_index(BY_CONTROLLER, uid(owner))}
+            found = next((r for r in reversed(equal) if labels(r).get(REVISION_LABEL) in used), equal[-1])
+            return await self._history.set_number(found, max(number, found["revision"]))
         collisions = (owner.get("status") or {}).get("collisionCount")
         draft = self._history.draft(owner, number, collisions, name_is_hash=False)
         made = await self._history.create(draft)

@@ -141,7 +141,9 @@ class DisruptionController:
         seen: dict[str, tuple[str, int]] = {}
         for pod in pods:
             reference = controller_of(pod)
-            own = reference["uid"] if reference is not None else ""
+            if reference is None:
+                continue  # nobody says how many of these there should be
+            own = reference["uid"]
             if own not in seen:
                 seen[own] = await self._scales.replicas(pod)
             uid, replicas = seen[own]

@@ -227,10 +227,9 @@ class StatefulSetController:
             return True
         minimum = owner["spec"].get("minReadySeconds", 0)
         first = condemned[0]
-        # A predecessor that isn't well has to recover before its successor goes.
-        if is_deleting(first) or any(
-            not identity.is_healthy(pod, minimum) for pod in [*others, *condemned] if pod is not first
-        ):
+        unwell = [pod for pod in [*others, *reversed(condemned)] if not identity.is_healthy(pod, minimum)]
+        # A pod that isn't well itself goes only once all before it are.
+        if is_deleting(first) or (first in unwell and unwell[0] is not first):
             return False
         await self._delete(owner, first)
         return False

@@ -133,3 +133,28 @@ async def test_failed_pods_are_replaced() -> None:
         assert failures
         assert failures[0].startswith("Found failed daemon pod default/agent-")
         assert len(await nodes_with_pods(plane)) == 1
+
+
+@virtual_time
+async def test_a_second_revision_of_the_same_template_restarts_nothing() -> None:
+    async with control_plane() as plane:
+        await plane.create(DAEMON_SETS, daemon_set())
+        await plane.until(lambda: is_settled(plane))
+        before = {p["metadata"]["uid"] for p in await plane.pods("app=agent")}
+        (first,) = await plane.items(REVISIONS)
+        metadata = {**first["metadata"], "name": "agent-by-hand"}
+        metadata["labels"] = {**metadata["labels"], "controller-revision-hash": "by-hand"}
+        metadata = {k: metadata[k] for k in ("name", "labels", "ownerReferences")}
+        await plane.create(REVISIONS, {"metadata": metadata, "data": first["data"], "revision": 2})
+        await asyncio.sleep(5)
+        assert len(await plane.items(REVISIONS)) == 2
+        assert {p["metadata"]["uid"] for p in await plane.pods("app=agent")} == before
+        await plane.client.delete(REVISIONS, first["metadata"]["name"], "default")
+        await asyncio.sleep(10)
+        found = deep_copy(await plane.get(DAEMON_SETS, "agent"))
+        found["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 1
+        await plane.client.update(DAEMON_SETS, found)
+        await plane.until(lambda: is_settled(plane))
+        await plane.client.delete(REVISIONS, "agent-by-hand", "default")
+        await asyncio.sleep(2)
+        assert [r["revision"] for r in await plane.items(REVISIONS)] == [3]

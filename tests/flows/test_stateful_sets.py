@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from minikube_py.client.protocol import PatchType, WriteOptions
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
@@ -183,3 +184,16 @@ async def test_claims_are_made_and_kept_or_deleted_by_policy() -> None:
         await asyncio.sleep(10)
         left = [c for c in await plane.items(CLAIMS) if not c["metadata"].get("deletionTimestamp")]
         assert [c["metadata"]["name"] for c in left] in ([], ["data-db-1"])
+
+
+@virtual_time
+async def test_a_pod_that_is_not_ready_does_not_keep_the_set_from_going_away() -> None:
+    async with control_plane() as plane:
+        await plane.create(STATEFUL_SETS, stateful_set())
+        await plane.until(lambda: is_ready(plane, 3))
+        unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        options = WriteOptions(subresource="status")
+        await plane.client.patch(PODS, "db-1", unready, "default", patch_type=PatchType.STRATEGIC, options=options)
+        await change(plane, replicas=0)
+        await plane.until(lambda: is_ready(plane, 0))
+        assert await plane.pods("app=db") == []

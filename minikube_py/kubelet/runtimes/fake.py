@@ -30,6 +30,7 @@ from minikube_py.kubelet.runtimes.protocol import (
 
 PREFIX = "fake.mkube.io/"
 MISSING_REGISTRY = "missing.invalid/"
+MISSING_TAGS = ("404", "non-existent", "nonexistent")
 GIB = 1024**3
 
 
@@ -78,7 +79,7 @@ class FakeRuntime:
     def __init__(self, options: FakeRuntimeOptions = FakeRuntimeOptions()) -> None:
         self.options = options
         self.missing_images: set[str] = set()
-        """References that cannot be pulled, besides everything under missing.invalid/."""
+        """References that cannot be pulled, besides everything under missing.invalid/ and tagged so."""
         self._pods: dict[str, _Pod] = {}
         self._runs: dict[str, _Run] = {}
         self._owners: dict[str, str] = {}
@@ -259,7 +260,9 @@ class FakeRuntime:
         return PodState(pod.ref, tuple(pod.sandboxes), tuple(pod.containers.values()))
 
     def _is_missing(self, reference: str) -> bool:
-        return reference in self.missing_images or reference.startswith(MISSING_REGISTRY)
+        if reference in self.missing_images or reference.startswith(MISSING_REGISTRY):
+            return True
+        return reference.rpartition(":")[2] in MISSING_TAGS
 
     def _begin_run(self, container: ContainerState, spec: ContainerSpec) -> None:
         run = self._runs[container.id] = _Run(log=_scripted(spec, "log") or "")
