@@ -13,6 +13,8 @@ FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 def decode_object(call: ApiCall) -> Object:
     """The body of a create or update as an object of the call's kind, checked, in its place."""
     obj = call.body.tree()
+    if obj is None:
+        raise BadRequest("couldn't get version/kind; json parse error: unexpected end of JSON input")
     check_body(call, obj, call.kind.gvk)
     check_fields(call, obj, call.body.duplicates())
     return obj  # type: ignore[no-any-return]
@@ -20,8 +22,6 @@ def decode_object(call: ApiCall) -> Object:
 
 def check_body(call: ApiCall, obj: object, expected: GVK) -> None:
     """kind and apiVersion are the endpoint's; they are filled in when the client left them out."""
-    if obj is None:
-        obj = {}
     if not isinstance(obj, dict):
         raise BadRequest(
             f"the object provided is unrecognized (must be of type {expected.kind}): couldn't get version/kind; "

@@ -1,13 +1,11 @@
 """Finds what a request tuple is about and who answers it: reads, writes, a subresource, or a virtual kind."""
 
-from minikube_py.apiserver.authz.messages import forbidden
-from minikube_py.apiserver.authz.protocol import Verdict
 from minikube_py.apiserver.call import Answer, ApiCall, Handler
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.creating import create
 from minikube_py.apiserver.deleting import delete, delete_collection
 from minikube_py.apiserver.patching import patch
-from minikube_py.apiserver.request_info import RequestInfo, UserInfo
+from minikube_py.apiserver.request_info import NO_VERB, RequestInfo
 from minikube_py.apiserver.subresources.catalog import SUBRESOURCES
 from minikube_py.apiserver.updating import update
 from minikube_py.apiserver.virtual import VIRTUAL
@@ -21,24 +19,40 @@ WRITES: dict[str, Handler] = {
     "delete": delete,
     "deletecollection": delete_collection,
 }
-READS = frozenset(("get", "list", "watch"))
-
-
-def authorize(context: ServerContext, user: UserInfo, info: RequestInfo) -> None:
-    """Raises Forbidden unless an authorizer allows the request."""
-    if context.authorizer is None:
-        return
-    decision = context.authorizer.authorize(user, info)
-    if decision.verdict is not Verdict.ALLOW:
-        raise forbidden(user, info, decision.reason)
+_OBJECT_VERBS = frozenset(("get", "update", "patch", "delete", "watch"))
+_COLLECTION_VERBS = frozenset(("list", "watch", "create", "deletecollection"))
+_EVERYWHERE_VERBS = frozenset(("list", "watch"))
 
 
 def find_kind(context: ServerContext, info: RequestInfo) -> ResourceKind:
     """The kind a resource request is about. Raises UnknownPath for what isn't served."""
     kind = context.registry.find(info.gvr)
-    if kind is None or (info.namespace and not kind.namespaced and kind.plural != "namespaces"):
+    if kind is None or (info.namespace and not kind.namespaced and not _is_namespace_itself(info, kind)):
         raise UnknownPath
     return kind
+
+
+def _is_namespace_itself(info: RequestInfo, kind: ResourceKind) -> bool:
+    """Whoever may do something in a namespace may do it to that namespace, and to no other."""
+    return kind.plural == "namespaces" and not kind.group and info.name == info.namespace
+
+
+def check_route(kind: ResourceKind, info: RequestInfo, method: str) -> None:
+    """Whether the URL and the method go together, as routes do. Raises UnknownPath, MethodNotAllowed."""
+    depth, path = len(info.parts), info.path.partition("/proxy/")[0]
+    if "//" in path or (info.path.startswith("/apis/") and not info.group):
+        raise UnknownPath
+    if (depth > 3 and info.subresource != "proxy") or (depth > 1 and kind.namespaced and not info.namespace):
+        raise UnknownPath
+    if info.subresource:
+        if info.verb == NO_VERB and method != "OPTIONS":
+            raise not_allowed(info)
+        return
+    verbs = _OBJECT_VERBS if depth > 1 else _COLLECTION_VERBS
+    if depth == 1 and kind.namespaced and not info.namespace:
+        verbs = _EVERYWHERE_VERBS
+    if info.verb not in verbs or (info.verb == "watch" and method not in ("GET", "HEAD")):
+        raise not_allowed(info)
 
 
 def find_handler(call: ApiCall) -> Handler | None:
@@ -47,8 +61,11 @@ def find_handler(call: ApiCall) -> Handler | None:
     if info.subresource:
         place = (info.group, info.resource, info.subresource)
         handler = SUBRESOURCES.get(place) or SUBRESOURCES.get(("*", "*", info.subresource))
-        if handler is None or info.subresource not in kind.subresources:
+        subresource = kind.subresources.get(info.subresource)
+        if handler is None or subresource is None:
             raise UnknownPath
+        if info.verb not in subresource.verbs and (info.subresource, info.verb) != ("proxy", NO_VERB):
+            raise not_allowed(info)
         return handler
     virtual = VIRTUAL.get((info.group, info.resource))
     if virtual is not None:

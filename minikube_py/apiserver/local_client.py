@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 
+from minikube_py.apiserver.authorizing import authorize
 from minikube_py.apiserver.call import NO_BODY, ApiCall, Body, TreeBody
 from minikube_py.apiserver.context import ServerContext
-from minikube_py.apiserver.dispatch import authorize, find_handler, find_kind, write
+from minikube_py.apiserver.dispatch import find_handler, find_kind, write
 from minikube_py.apiserver.messages import Reply
 from minikube_py.apiserver.reads import find, list_records
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo, single_name

@@ -9,7 +9,7 @@ from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
 from minikube_py.apiserver.decoding import check_body, check_fields, field_validation
 from minikube_py.apiserver.request_info import is_true
-from minikube_py.apiserver.updating import change
+from minikube_py.apiserver.updating import authorize_create, change
 from minikube_py.apiserver.writes import WHOLE_OBJECT, UpdateForm, operation_of, schema_node
 from minikube_py.client.protocol import PatchType
 from minikube_py.objects.apply import apply_patch
@@ -140,6 +140,7 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
             + ", and no existing object was found"
         )
         raise AlreadyExists(why)
+    authorize_create(call)
     try:
         return await create_object(call, produce(None), is_applied=True)
     except AlreadyExists:

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from minikube_py.apiserver.anonymous import anonymous_user
 from minikube_py.apiserver.authn.protocol import Authenticator, Credentials
+from minikube_py.apiserver.authorizing import authorize
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.codecs import Format, TextBody, check_media_type, encode, negotiate
 from minikube_py.apiserver.context import ServerContext
-from minikube_py.apiserver.dispatch import authorize, find_handler, find_kind
+from minikube_py.apiserver.dispatch import check_route, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.reads import find, list_records
@@ -196,6 +197,7 @@ def status_reply(request: HttpRequest, error: ApiError) -> Reply:
 async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
     context, info = pipeline.context, request.info
     kind = find_kind(context, info)
+    check_route(kind, info, request.method)
     agent = request.headers.get("user-agent", "")
     call = ApiCall(
         context, info, kind, request.user, request.query,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from minikube_py.objects.selectors import FieldSelector
 from minikube_py.resources.kind import GVR
 
 
@@ -56,6 +57,8 @@ class UserInfo:
 
 
 _NO_QUERY: Mapping[str, str] = {}
+NO_VERB = ""
+"""The verb of an HTTP method that the API gives no meaning: only rules for every verb allow it."""
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # Subresources of the namespace object itself: anything else behind /namespaces/NAME/ is a resource in that namespace.
 _NAMESPACE_SUBRESOURCES = frozenset(("status", "finalize"))
@@ -71,7 +74,7 @@ def parse_request(path: str, method: str, query: Mapping[str, str] = _NO_QUERY) 
         group, version, rest = segments[1], segments[2], segments[3:]
     else:
         return plain
-    verb = _VERBS.get(method, "")
+    verb = _VERBS.get(method, NO_VERB)
     if rest[0] in ("watch", "proxy") and len(rest) > 1:
         verb, rest = rest[0], rest[1:]
     namespace = ""
@@ -90,7 +93,7 @@ def parse_request(path: str, method: str, query: Mapping[str, str] = _NO_QUERY) 
         fields = f"metadata.name={name}"
     return RequestInfo(
         path=path,
-        verb=verb or method.lower(),
+        verb=verb,
         is_resource=True,
         group=group,
         version=version,
@@ -117,8 +120,9 @@ def _collection_verb(verb: str, query: Mapping[str, str]) -> str:
 
 def single_name(field_selector: str) -> str:
     """The name that a list or watch is limited to, so that a rule on one name allows it."""
-    for term in field_selector.split(","):
-        field, _, value = term.partition("=")
-        if field == "metadata.name":
-            return value.removeprefix("=")
-    return ""
+    if "metadata.name" not in field_selector:
+        return ""
+    try:
+        return FieldSelector.parse(field_selector).exact("metadata.name") or ""
+    except ValueError:
+        return ""

@@ -1,8 +1,9 @@
 """Changes stored objects: update, and the compare-and-swap loop that patch, apply and subresources use too."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from minikube_py.apiserver.authorizing import authorize
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
 from minikube_py.apiserver.decoding import decode_object, place
@@ -43,6 +44,7 @@ async def update_with(call: ApiCall, form: UpdateForm) -> Answer:
     rules = kind.rules
     if not form.subresource and rules.allows_create_on_update and find_record(call) is None:
         metadata.pop("resourceVersion", None)
+        authorize_create(call)
         return await create_object(call, sent)
     if not metadata.get("resourceVersion") and not rules.allows_unconditional_update:
         why = "Invalid value: 0: must be specified for an update"
@@ -50,6 +52,11 @@ async def update_with(call: ApiCall, form: UpdateForm) -> Answer:
             kind.group, kind.kind, call.info.name, [Cause("FieldValueInvalid", why, "metadata.resourceVersion")]
         )
     return await change(call, lambda _old: deep_copy(sent), form)
+
+
+def authorize_create(call: ApiCall) -> None:
+    """An update or apply of what doesn't exist yet makes it, so its user must be allowed to. Raises Forbidden."""
+    authorize(call.context, call.user, replace(call.info, verb="create"))
 
 
 def check_name(call: ApiCall, metadata: Object) -> None:
