@@ -41,8 +41,9 @@ async def allow(http: HttpCalls, user: str, verbs: str, resources: str, group: s
 async def make_pod(http: HttpCalls, name: str, node: str) -> None:
     spec = {"nodeName": node, "containers": [{"name": "main", "image": "i"}]}
     pods, client = GVR("", "v1", "pods"), http.cluster.client()
-    made = await client.create(pods, {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
-    await client.update(pods, {**made, "status": {"phase": "Running"}}, options=WriteOptions(subresource="status"))
+    await client.create(pods, {"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+    running = WriteOptions(subresource="status")
+    await client.patch(pods, name, {"status": {"phase": "Running"}}, "default", options=running)
 
 
 async def test_applying_what_is_not_there_needs_create(http: HttpCalls) -> None:
