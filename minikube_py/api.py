@@ -1,6 +1,8 @@
 """Puts the API server together: kinds, store, who may do what; and gives the other parts their clients."""
 
+import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from minikube_py.apiserver.authz.feed import AuthorizationFeed
 from minikube_py.apiserver.identity import IdentityOptions, build_identity
@@ -12,9 +14,13 @@ from minikube_py.apiserver.token_issuer import TokenIssuer
 from minikube_py.bootstrap.pki import Pki
 from minikube_py.client.node_connection import NodeConnections
 from minikube_py.client.protocol import Client
-from minikube_py.config import ServerConfig
+from minikube_py.config import AuditConfig, ServerConfig
 from minikube_py.resources.registry import KindRegistry
 from minikube_py.store.protocol import Store
+
+if TYPE_CHECKING:
+    from minikube_py.apiserver.audit.auditor import Auditor
+    from minikube_py.apiserver.audit.log_file import AuditLog
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
@@ -22,11 +28,19 @@ AUTHENTICATED = "system:authenticated"
 
 @dataclass(frozen=True)
 class Api:
-    """The API server. `feed.load()` before the first request, `feed.run()` for as long as the server lives."""
+    """The API server. `feed.load()` before the first request, `feed.run()` for as long as the server lives, `close()`
+    when nobody calls any more.
+    """
 
     server: ApiServer
     feed: AuthorizationFeed
     tokens: TokenIssuer
+    audit_log: "AuditLog | None" = None
+
+    async def close(self) -> None:
+        """Everything that the audit log holds is written when this returns."""
+        if self.audit_log is not None:
+            await asyncio.to_thread(self.audit_log.close)
 
     def client(self, user: str, *groups: str) -> Client:
         """The API in process as `user`."""
@@ -46,9 +60,26 @@ class Api:
         return self.client(f"system:node:{name}", "system:nodes")
 
 
+def _auditor(config: AuditConfig) -> "tuple[Auditor, AuditLog]":
+    """Raises ValueError or RuntimeError for a policy or a path that can't be used."""
+    # Loaded only by servers with an audit log.
+    from minikube_py.apiserver.audit.auditor import Auditor  # noqa: PLC0415
+    from minikube_py.apiserver.audit.log_file import AuditLog, LogFileOptions  # noqa: PLC0415
+    from minikube_py.apiserver.audit.policy import load_policy  # noqa: PLC0415
+
+    policy = load_policy(config.policy_file)
+    sizes = (config.log_max_megabytes, config.log_max_backups, config.log_max_age_days)
+    try:
+        log = AuditLog(LogFileOptions(config.log_path, *sizes))
+    except OSError as error:
+        raise RuntimeError(f"cannot open the audit log {config.log_path}: {error.strerror or error}") from None
+    return Auditor(policy, log.write), log
+
+
 def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConfig, nodes: NodeConnections) -> Api:
     """Raises OSError or ValueError for keys or tokens that can't be used."""
     reader = StoreReader(store, registry)
+    auditor, log = _auditor(config.audit) if config.audit is not None else (None, None)
     identity = build_identity(
         reader,
         IdentityOptions(
@@ -70,10 +101,11 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
             service_cidrs=(config.network.service_cidr,),
             cluster_domain=config.network.cluster_domain,
             host_names=frozenset(config.tls_sans),
+            auditor=auditor,
         )
     )
     for path, handler in openid_paths(identity.tokens).items():
         server.paths.add(path, handler)
-    api = Api(server, identity.feed(store), identity.tokens)
+    api = Api(server, identity.feed(store), identity.tokens, log)
     identity.admission_context.client = api.admin()
     return api

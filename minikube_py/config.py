@@ -75,6 +75,23 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class AuditConfig:
+    """Which requests are logged, and where: `--audit-policy-file` and `--audit-log-...`. log_path '-' is stdout."""
+
+    policy_file: Path
+    log_path: str
+    log_max_megabytes: int = 0
+    log_max_backups: int = 0
+    log_max_age_days: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.log_max_megabytes, self.log_max_backups, self.log_max_age_days)
+        for flag, value in zip(("maxsize", "maxbackup", "maxage"), sizes, strict=True):
+            if value < 0:
+                raise ConfigError(f"--audit-log-{flag} {value} must not be negative")
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """What `mkube server` was told. Raises ConfigError when the settings don't fit together."""
 
@@ -93,6 +110,7 @@ class ServerConfig:
     tls_sans: tuple[str, ...] = ()
     datastore_endpoint: str = ""
     runtime_config: dict[str, bool] = field(default_factory=dict)
+    audit: AuditConfig | None = None
 
     def __post_init__(self) -> None:
         try:

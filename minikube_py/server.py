@@ -73,6 +73,7 @@ async def run_server(config: ServerConfig) -> None:
         settings = StoreSettings(config.data_dir, index_function(registry), is_soft=heartbeats_are_soft)
         store = await stack.enter_async_context(open_store(config.datastore_endpoint, settings))
         api = build_api(store, registry, pki, config, server.nodes)
+        stack.push_async_callback(api.close)
         api.feed.load()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         start(group, api.feed.run(), "authorization feed")

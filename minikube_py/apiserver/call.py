@@ -90,6 +90,10 @@ class Exchange(Protocol):
         """Begin a response of unknown length."""
         ...
 
+    def peer_address(self) -> str:
+        """The other end's IP address; '' where there is none."""
+        ...
+
     async def read_body(self) -> bytes:
         """The whole body. Raises RequestTooLarge."""
         ...

@@ -37,6 +37,11 @@ class HttpExchange:
         self.raw_query = raw_query
         self.response: web.StreamResponse | None = None
 
+    def peer_address(self) -> str:
+        transport = self._request.transport
+        peer = transport.get_extra_info("peername") if transport is not None else None
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
     async def read_body(self) -> bytes:
         length = self._request.content_length
         if length is not None and length > MAX_BODY_BYTES:

@@ -31,7 +31,16 @@ RawCall = Callable[[UserInfo, str, str, Object | None], Awaitable[Reply]]
 class LocalClient:
     """Calls go through the same authorization, dispatch and writes as those that come over HTTP."""
 
-    def __init__(self, context: ServerContext, user: UserInfo, field_manager: str, raw: RawCall) -> None:
+    def __init__(
+        self,
+        context: ServerContext,
+        user: UserInfo,
+        field_manager: str,
+        raw: RawCall,
+        annotations: dict[str, str] | None = None,
+    ) -> None:
+        """annotations: where the audit log collects what is said about this client's calls."""
+        self._annotations = annotations
         self._context = context
         self._raw = raw
         self.user = user
@@ -143,9 +152,12 @@ class LocalClient:
         return self._past_authorization(info, query, body)
 
     def _past_authorization(self, info: RequestInfo, query: Mapping[str, str], body: Body) -> ApiCall:
-        authorize(self._context, self.user, info)
+        authorize(self._context, self.user, info, self._annotations)
         kind = find_kind(self._context, info)
-        return ApiCall(self._context, info, kind, self.user, query, body, self._manager)
+        call = ApiCall(self._context, info, kind, self.user, query, body, self._manager)
+        if self._annotations is not None:
+            call.audit_annotations = self._annotations
+        return call
 
 
 def _body(obj: Object) -> TreeBody:

@@ -2,10 +2,14 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from minikube_py.apiserver.call import Exchange
 from minikube_py.apiserver.codecs import JSON
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo
+
+if TYPE_CHECKING:
+    from minikube_py.apiserver.audit.trail import AuditTrail
 
 _UNPARSED = RequestInfo("", "")
 _NOBODY = UserInfo("")
@@ -15,7 +19,8 @@ _NOBODY = UserInfo("")
 class HttpRequest:
     """One request. Header names are in lower case; `info` and `user` are filled in by the stages.
 
-    `on_end` collects what has to happen when the request is over, however it ends.
+    `on_end` collects what has to happen when the request is over, however it ends; `audit` is its trail in the audit
+    log, where the policy wants one.
     """
 
     method: str
@@ -28,6 +33,7 @@ class HttpRequest:
     user: UserInfo = _NOBODY
     warnings: list[str] = field(default_factory=list)
     on_end: list[Callable[[], None]] = field(default_factory=list)
+    audit: "AuditTrail | None" = None
 
 
 @dataclass

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from minikube_py.apiserver.anonymous import anonymous_user
@@ -27,6 +28,9 @@ from minikube_py.objects.apply import manager_of
 from minikube_py.objects.errors import ApiError, Forbidden, InternalError, TooManyRequests, Unauthorized, UnknownPath
 from minikube_py.resources.kind import ResourceKind
 
+if TYPE_CHECKING:
+    from minikube_py.apiserver.audit.auditor import Auditor
+
 log = logging.getLogger(__name__)
 
 PathHandler = Callable[[HttpRequest], Awaitable[Reply]]
@@ -37,7 +41,10 @@ _LOCAL_NAMES = frozenset(("localhost", "kubernetes", "kubernetes.default", "kube
 
 @dataclass
 class Pipeline:
-    """What the stages work with. find_path answers paths outside the API groups, such as /version."""
+    """What the stages work with. find_path answers paths outside the API groups, such as /version.
+
+    auditor None: there is no audit log.
+    """
 
     context: ServerContext
     authenticator: Authenticator | None
@@ -45,6 +52,7 @@ class Pipeline:
     host_names: frozenset[str] = frozenset()
     max_inflight: int = 400
     inflight: Counter[str] = field(default_factory=Counter)
+    auditor: "Auditor | None" = None
 
 
 Stage = Callable[[Pipeline, HttpRequest], Awaitable[Reply | Taken | None]]
@@ -109,6 +117,12 @@ def _websocket_token(headers: Mapping[str, str]) -> str:
     return ""
 
 
+async def audit(pipeline: Pipeline, request: HttpRequest) -> None:
+    """Begins the request's trail in the audit log, if its policy wants one."""
+    if pipeline.auditor is not None:
+        pipeline.auditor.follow(request)
+
+
 async def act_as(pipeline: Pipeline, request: HttpRequest) -> None:
     """Impersonation."""
     if not is_impersonating(request.headers) or pipeline.context.authorizer is None:
@@ -116,6 +130,8 @@ async def act_as(pipeline: Pipeline, request: HttpRequest) -> None:
     names = {name for name in request.headers if name.startswith("impersonate-")}
     values = {name: request.exchange.header_values(name) for name in names}
     request.user = impersonate(request.user, values, pipeline.context.authorizer)
+    if request.audit is not None:
+        request.audit.impersonate(request.user)
 
 
 async def limit(pipeline: Pipeline, request: HttpRequest) -> None:
@@ -136,7 +152,8 @@ async def limit(pipeline: Pipeline, request: HttpRequest) -> None:
 
 
 async def check_permission(pipeline: Pipeline, request: HttpRequest) -> None:
-    authorize(pipeline.context, request.user, as_connection(request.info))
+    annotations = request.audit.annotations if request.audit is not None else None
+    authorize(pipeline.context, request.user, as_connection(request.info), annotations)
 
 
 def as_connection(info: RequestInfo) -> RequestInfo:
@@ -156,8 +173,8 @@ async def serve(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
     return await _serve_resource(pipeline, request)
 
 
-STAGES = (check_host, authenticate, act_as, limit, check_permission, serve)
-IN_PROCESS = STAGES[STAGES.index(limit) :]
+STAGES = (check_host, authenticate, audit, act_as, limit, check_permission, serve)
+IN_PROCESS = (audit, *STAGES[STAGES.index(limit) :])
 
 
 async def run(pipeline: Pipeline, request: HttpRequest, stages: Sequence[Stage] = STAGES) -> Reply | Taken:
@@ -167,16 +184,26 @@ async def run(pipeline: Pipeline, request: HttpRequest, stages: Sequence[Stage] 
         for stage in stages:
             reply = await stage(pipeline, request)
             if reply is not None:
-                return reply
+                return _listened(pipeline, request, reply)
         raise InternalError.of("no stage replied")
     except ApiError as error:
-        return status_reply(request, error)
+        if pipeline.auditor is not None and request.audit is None and error.code == 401:
+            pipeline.auditor.refuse(request)
+        return _listened(pipeline, request, status_reply(request, error))
     except Exception as error:
         log.exception("%s %s failed", request.method, request.path)
+        if request.audit is not None:
+            request.audit.panic(error)
         return status_reply(request, InternalError.of(f"{type(error).__name__}: {error}"))
     finally:
         for leave in request.on_end:
             leave()
+
+
+def _listened(pipeline: Pipeline, request: HttpRequest, reply: Reply | Taken) -> Reply | Taken:
+    if request.audit is None or pipeline.auditor is None:
+        return reply
+    return pipeline.auditor.listen(request.audit, reply)
 
 
 def status_reply(request: HttpRequest, error: ApiError) -> Reply:
@@ -203,6 +230,8 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
         context, info, kind, request.user, request.query,
         manager=manager_of("", agent) or "unknown", warnings=request.warnings, exchange=request.exchange,
     )  # fmt: skip
+    if request.audit is not None:
+        call.audit_annotations = request.audit.annotations
     form = format_of(request, kind)
     handler = find_handler(call)
     if handler is None:
@@ -217,6 +246,8 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
         if body:
             check_media_type(content_type, info.verb)
         call.body = TextBody(body, content_type)
+        if request.audit is not None and pipeline.auditor is not None:
+            pipeline.auditor.take_body(request.audit, call.body, info.verb)
     answer = await handler(call)
     return Taken() if answer is None else reply_with_answer(call, answer, form)
 

@@ -11,6 +11,9 @@ from minikube_py.apiserver.pipeline import IN_PROCESS, Pipeline, run
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.objects.errors import BadRequest, Object
 
+LOOPBACK = "127.0.0.1"
+"""Where calls of this process come from, to those who ask for an address."""
+
 
 class MemoryExchange:
     """The exchange of a call that has no connection: it has a body, and can't be taken over."""
@@ -20,6 +23,9 @@ class MemoryExchange:
         self.headers: Mapping[str, str] = {"content-type": "application/json"} if body else {}
         self.raw_query = raw_query
         self._body = body
+
+    def peer_address(self) -> str:
+        return LOOPBACK
 
     async def read_body(self) -> bytes:
         return self._body

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from minikube_py.apiserver import raw_calls
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
@@ -24,8 +25,12 @@ from minikube_py.apiserver.pipeline import Pipeline
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.client.node_connection import NodeConnections
+from minikube_py.client.protocol import Client
 from minikube_py.resources.custom.kinds import openapi_schema
 from minikube_py.resources.kind import GVR
+
+if TYPE_CHECKING:
+    from minikube_py.apiserver.audit.auditor import Auditor
 
 _SERVICES = GVR("", "v1", "services")
 _ITSELF = UserInfo("system:apiserver", groups=("system:masters", "system:authenticated"))
@@ -36,7 +41,7 @@ class ApiServerOptions:
     """What a server is built from.
 
     reader comes first, because authorizers and admission plugins are made with it. authorizer None allows everything:
-    for tests of other parts only.
+    for tests of other parts only. auditor None: no audit log.
     """
 
     reader: StoreReader
@@ -50,6 +55,7 @@ class ApiServerOptions:
     cluster_domain: str = "cluster.local"
     host_names: frozenset[str] = frozenset()
     mkube_version: str = "0.1.0"
+    auditor: "Auditor | None" = None
 
 
 class ApiServer:
@@ -78,7 +84,7 @@ class ApiServer:
         openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)
         self.paths = Paths(Discovery(reader.registry), openapi, self.health, version)
         names = options.host_names | {f"kubernetes.default.svc.{options.cluster_domain}"}
-        self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, names)
+        self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, names, auditor=options.auditor)
         self.custom_kinds = CustomKinds(self.context, self.local_client(_ITSELF, "kube-apiserver"))
         self.custom_kinds.load()
 
@@ -86,6 +92,12 @@ class ApiServer:
         """Listens while the block runs; gives the port. Without an SSL context it is plain HTTP, for tests."""
         return serve_https(self.pipeline, host, port, ssl_context)
 
-    def local_client(self, user: UserInfo, field_manager: str = "") -> LocalClient:
+    def local_client(self, user: UserInfo, field_manager: str = "") -> Client:
         """The API in process, as `user`."""
-        return LocalClient(self.context, user, field_manager, partial(raw_calls.call, self.pipeline))
+        make = partial(LocalClient, self.context, user, field_manager, partial(raw_calls.call, self.pipeline))
+        auditor = self.pipeline.auditor
+        if auditor is None:
+            return make()
+        from minikube_py.apiserver.audit.client import AuditedClient  # noqa: PLC0415 (for servers with an audit log)
+
+        return AuditedClient(auditor, user, make)

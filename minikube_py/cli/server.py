@@ -1,9 +1,11 @@
 """`mkube server`: flags to a ServerConfig, then the server until Ctrl-C."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from minikube_py.cli.access_options import access_flags, access_settings
 from minikube_py.cli.options import data_dir, flag, runtime_flags
 from minikube_py.cli.run_process import run_until_signal
 from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_runtime_config
@@ -38,6 +40,7 @@ from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_r
     help="Where objects are kept; memory:// keeps nothing.",
 )
 @flag("--runtime-config", default="", metavar="GROUP/VERSION=true|false,...", help="API versions to switch on or off.")
+@access_flags
 @flag(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="WARNING", help="How much to log."
 )
@@ -61,6 +64,7 @@ def server(
     datastore_endpoint: str,
     runtime_config: str,
     log_level: str,
+    **access: Any,
 ) -> None:
     """Run a cluster in the foreground until Ctrl-C."""
     try:
@@ -80,6 +84,7 @@ def server(
             tls_sans=tls_san,
             datastore_endpoint=datastore_endpoint,
             runtime_config=parse_runtime_config(runtime_config),
+            **access_settings(access),
         )
     except ConfigError as error:
         raise click.UsageError(str(error)) from None

@@ -31,6 +31,9 @@ def test_version_names_both() -> None:
         (("server", "--container-runtime", "podman"), "podman"),
         (("agent", "--server", "http://x", "--token", "y"), "https://"),
         (("server", "--token", "short"), "--token"),
+        (("server", "--audit-log-path", "-"), "--audit-policy-file"),
+        (("server", "--audit-policy-file", "x"), "--audit-log-path"),
+        (("server", "--audit-policy-file", "x", "--audit-log-path", "y", "--audit-log-maxage", "-1"), "maxage"),
         (("nonsense",), "nonsense"),
     ],
 )
@@ -42,6 +45,17 @@ def test_wrong_usage_is_exit_code_2_with_the_flag_named(arguments: tuple[str, ..
 
 def test_environment_variables_stand_for_flags() -> None:
     assert mkube("server", MKUBE_CLUSTER_CIDR="nonsense").returncode == 2
+
+
+def test_a_bad_audit_policy_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Everything}]\n")
+    flags = ("--audit-policy-file", str(policy), "--audit-log-path", str(tmp_path / "audit.log"))
+    quiet = ("--container-runtime", "fake", "--https-listen-port", "0", "--data-dir", str(tmp_path / "data"))
+    failed = mkube("server", *quiet, *flags)
+    assert failed.returncode == 1
+    assert f"{policy} can't be used: rules[0].level: Unsupported value" in failed.stderr
+    assert failed.stderr.count("\n") == 1
 
 
 def test_commands_without_a_cluster_say_so(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from minikube_py.apiserver.audit.auditor import Auditor
 from minikube_py.apiserver.context import NoNodes
 from minikube_py.apiserver.identity import IdentityOptions, build_identity
 from minikube_py.apiserver.local_client import LocalClient
@@ -66,14 +68,22 @@ test_cluster.__test__ = False  # type: ignore[attr-defined]
 
 @asynccontextmanager
 async def https_cluster(
-    directory: Path, nodes: NodeConnections | None = None, store: Store | None = None
+    directory: Path,
+    nodes: NodeConnections | None = None,
+    store: Store | None = None,
+    *,
+    auditor: Auditor | None = None,
+    **identity_options: Any,
 ) -> AsyncIterator[HttpsCluster]:
-    """A server with authentication, RBAC and admission on a free port. Keys and kubeconfig are in `directory`."""
+    """A server with authentication, RBAC and admission on a free port. Keys and kubeconfig are in `directory`.
+
+    identity_options: further fields of IdentityOptions.
+    """
     pki = ensure_pki(PkiOptions(directory / "pki"))
     store = store or MemoryStore()
     reader = StoreReader(store, built_in_kinds())
     keys, ca = pki.service_account_keys(), pki.client_ca_pem
-    identity = build_identity(reader, IdentityOptions(keys, ca, pki.token_file))
+    identity = build_identity(reader, IdentityOptions(keys, ca, pki.token_file, **identity_options))
     api = ApiServer(
         ApiServerOptions(
             reader,
@@ -83,6 +93,7 @@ async def https_cluster(
             token_source=identity.tokens,
             reviews=identity.reviews.handlers(),
             nodes=nodes or NoNodes(),
+            auditor=auditor,
         )
     )
     feed = identity.feed(store)

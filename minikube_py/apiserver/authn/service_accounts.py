@@ -183,6 +183,11 @@ def service_account_user(
     return UserInfo(f"system:serviceaccount:{namespace}:{name}", uid=uid, groups=groups, extra=extra or {})
 
 
+def token_id(token: str) -> str:
+    """The `jti` claim of a token that was just signed here."""
+    return str(_peek(token)[1].get("jti", ""))
+
+
 def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and payload without trusting either; empty when they don't parse."""
     parts = []
