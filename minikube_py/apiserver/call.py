@@ -1,6 +1,6 @@
 """One API call on its way through the server: who asks for what, with which body, and what came of it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -157,13 +157,14 @@ class ApiCall:
 class Answer:
     """What a handler gives back: an object, and its JSON text where that exists already.
 
-    kind is None for objects that are no resources (Status). `is_collection` marks a list.
+    kind is None for objects that are no resources (Status). items: the answer is a list of that kind instead.
     """
 
     obj: Object | None = None
     data: bytes = b""
     code: int = 200
     kind: ResourceKind | None = None
+    items: Sequence[Object] | None = None
 
 
 Handler: TypeAlias = Callable[[ApiCall], Awaitable[Answer | None]]

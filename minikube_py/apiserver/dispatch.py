@@ -8,7 +8,7 @@ from minikube_py.apiserver.patching import patch
 from minikube_py.apiserver.request_info import NO_VERB, RequestInfo
 from minikube_py.apiserver.subresources.catalog import SUBRESOURCES
 from minikube_py.apiserver.updating import update
-from minikube_py.apiserver.virtual import VIRTUAL
+from minikube_py.apiserver.virtual import VIRTUAL, VIRTUAL_READS
 from minikube_py.objects.errors import MethodNotAllowed, UnknownPath
 from minikube_py.resources.kind import ResourceKind
 
@@ -74,7 +74,7 @@ def find_handler(call: ApiCall) -> Handler | None:
         return virtual
     if info.verb not in kind.verbs:
         raise not_allowed(info)
-    return WRITES.get(info.verb)
+    return VIRTUAL_READS.get((info.group, info.resource)) or WRITES.get(info.verb)
 
 
 def not_allowed(info: RequestInfo) -> MethodNotAllowed:

@@ -21,7 +21,7 @@ from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.reads import find, list_records
 from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record
 from minikube_py.apiserver.request_info import RequestInfo, is_true, parse_request
-from minikube_py.apiserver.virtual import VIRTUAL
+from minikube_py.apiserver.virtual import VIRTUAL, VIRTUAL_READS
 from minikube_py.apiserver.watch_frames import reply_with_watch
 from minikube_py.apiserver.watches import open_watch
 from minikube_py.objects.apply import manager_of
@@ -260,7 +260,7 @@ def format_of(request: HttpRequest, kind: ResourceKind) -> Format:
     form = negotiate(
         request.headers.get("accept", ""),
         is_transformable=(info.group, info.resource) not in VIRTUAL,
-        has_protobuf=bool(info.subresource) or not kind.custom,
+        has_protobuf=bool(info.subresource) or not (kind.custom or (info.group, info.resource) in VIRTUAL_READS),
     )
     pretty = request.query.get("pretty")
     if pretty is None:

@@ -1,7 +1,7 @@
 """Writes what handlers found into replies, in the format that the client accepts."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import orjson
@@ -28,6 +28,8 @@ def reply_with_record(call: ApiCall, record: Record, form: Format) -> Reply:
 
 
 def reply_with_answer(call: ApiCall, answer: Answer, form: Format) -> Reply:
+    if answer.items is not None:
+        return _reply_with_items(call, answer.items, form)
     obj = answer.obj or {}
     if form.is_plain_json and not form.transform:
         return Reply(answer.data or orjson.dumps(obj), answer.code)
@@ -42,6 +44,22 @@ def reply_with_answer(call: ApiCall, answer: Answer, form: Format) -> Reply:
 def reply_with_object(call: ApiCall, obj: Object, form: Format, kind: ResourceKind | None = None) -> Reply:
     shaped = shape(kind or call.kind, obj, (form.transform, form.version), call.query.get("includeObject"))
     return Reply(encode(shaped, form), content_type=form.content_type)
+
+
+def _reply_with_items(call: ApiCall, items: Sequence[Object], form: Format) -> Reply:
+    """A list of objects that were never stored."""
+    shaped = _list_in_form(call.kind, items, form, call.query.get("includeObject"))
+    return Reply(encode(shaped, form), content_type=form.content_type)
+
+
+def _list_in_form(kind: ResourceKind, items: Sequence[Object], form: Format, include: str | None) -> Object:
+    if form.transform == "Table":
+        return table(kind, items, {}, form.version, check_include(include))
+    if form.transform == "PartialObjectMetadataList":
+        return partial_list(items, {}, form.version)
+    if form.transform:
+        raise not_acceptable()
+    return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": {}, "items": list(items)}
 
 
 async def reply_with_list(call: ApiCall, listing: Listing, form: Format) -> Reply:

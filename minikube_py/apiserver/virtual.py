@@ -1,7 +1,8 @@
-"""Lists the kinds that are only ever created and never stored: reviews, answered on the spot, and bindings."""
+"""Lists the kinds that are never stored: reviews and bindings, which are created, and metrics, which are read."""
 
 from minikube_py.apiserver.call import Answer, ApiCall, Handler
 from minikube_py.apiserver.decoding import decode_object
+from minikube_py.apiserver.resource_metrics import read_metrics
 from minikube_py.apiserver.subresources.pods_binding import bind_by_name
 from minikube_py.apiserver.writes import admission_request, admit, mutate
 from minikube_py.objects.errors import UnknownPath
@@ -28,3 +29,9 @@ VIRTUAL: dict[tuple[str, str], Handler] = {
     ("authorization.k8s.io", "selfsubjectrulesreviews"): review,
     ("authorization.k8s.io", "subjectaccessreviews"): review,
 }
+
+VIRTUAL_READS: dict[tuple[str, str], Handler] = {
+    ("metrics.k8s.io", "nodes"): read_metrics,
+    ("metrics.k8s.io", "pods"): read_metrics,
+}
+"""Kinds that are made up when they are read, by (group, resource)."""

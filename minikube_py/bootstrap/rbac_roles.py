@@ -18,6 +18,7 @@ CERTIFICATES = "certificates.k8s.io"
 COORDINATION = "coordination.k8s.io"
 DISCOVERY = "discovery.k8s.io"
 EVENTS = "events.k8s.io"
+METRICS = "metrics.k8s.io"
 NETWORKING = "networking.k8s.io"
 NODE = "node.k8s.io"
 RBAC = "rbac.authorization.k8s.io"
@@ -151,6 +152,8 @@ CLUSTER_ROLES: dict[str, DefaultRole] = {
         ],
         joins="view",
     ),
+    # metrics-server brings this role along; here the metrics API is built in.
+    "system:aggregated-metrics-reader": DefaultRole([rule(READ, METRICS, "pods nodes")], joins="view"),
     "system:heapster": DefaultRole(
         [rule(READ, "core", "events pods nodes namespaces"), rule(READ, "extensions", "deployments")]
     ),

@@ -1,10 +1,8 @@
 """Answers the API server's questions about this node's pods: logs, exec, attach, port-forward, stats."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from minikube_py import clock
 from minikube_py.client.node_connection import (
     ByteStream,
     ContainerAddress,
@@ -13,8 +11,17 @@ from minikube_py.client.node_connection import (
     StreamSession,
 )
 from minikube_py.kubelet import pod_spec
-from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, ContainerState, PodState, RuntimeFailure
+from minikube_py.kubelet.runtimes.protocol import (
+    ContainerRuntime,
+    ContainerState,
+    PodState,
+    RuntimeFailure,
+    SimulatedUsage,
+)
+from minikube_py.kubelet.stats_summary import summary
+from minikube_py.kubelet.usage import Figures, UsageReader
 from minikube_py.objects.errors import BadRequest, InternalError, NotFound, Object
+from minikube_py.objects.meta import annotations
 
 
 class NodeStreams:
@@ -24,6 +31,7 @@ class NodeStreams:
         self._node_name = node_name
         self._runtime = runtime
         self._find_pod = find_pod
+        self._usage = UsageReader(self._read_stats)
 
     async def logs(self, request: LogRequest) -> AsyncIterator[bytes]:
         container = await self._log_source(request)
@@ -55,7 +63,23 @@ class NodeStreams:
 
     async def stats(self) -> dict[str, Any]:
         """The runtime's figures under the names of the kubelet's /stats/summary."""
-        return summary(self._node_name, await self._runtime.stats(), self._find_pod)
+        return summary(self._node_name, await self.figures(), self._find_pod)
+
+    async def figures(self) -> Figures:
+        """{pod uid: {container: numbers}} with the use per second. Raises InternalError."""
+        if isinstance(self._runtime, SimulatedUsage):
+            return self._runtime.simulated_stats(self._annotations)
+        return await self._usage.figures()
+
+    async def _read_stats(self) -> Figures:
+        try:
+            return await self._runtime.stats()
+        except RuntimeFailure as failure:
+            raise InternalError.of(failure.message) from failure
+
+    def _annotations(self, pod_uid: str) -> Mapping[str, str]:
+        pod = self._find_pod(pod_uid)
+        return annotations(pod) if pod is not None else {}
 
     async def _pod(self, target: ContainerAddress) -> tuple[Object, PodState | None]:
         pod = self._find_pod(target.pod_uid)
@@ -114,36 +138,3 @@ def _waiting_reason(pod: Object, name: str) -> str:
 
 def _is_restarting(pod: Object, name: str) -> bool:
     return "waiting" in (_entry(pod, name).get("state") or {})
-
-
-def summary(node_name: str, figures: dict[str, Any], find_pod: Callable[[str], Object | None]) -> dict[str, Any]:
-    """figures: {pod uid: {container: {time, cpu_ns, memory_bytes, working_set_bytes}}}."""
-    pods = []
-    for uid, containers in figures.items():
-        pod = find_pod(uid)
-        if pod is None:
-            continue
-        meta = pod["metadata"]
-        listed = [{"name": name, **_usage([numbers])} for name, numbers in sorted(containers.items())]
-        reference = {"name": meta["name"], "namespace": meta["namespace"], "uid": uid}
-        pods.append({"podRef": reference, "containers": listed, **_usage(containers.values())})
-    everything = [numbers for containers in figures.values() for numbers in containers.values()]
-    return {"node": {"nodeName": node_name, **_usage(everything)}, "pods": pods}
-
-
-def _usage(numbers: Iterable[Mapping[str, float]]) -> dict[str, Any]:
-    found = list(numbers)
-    latest = max((n.get("time") or 0.0 for n in found), default=0.0) or clock.seconds()
-    stamp = clock.rfc3339(datetime.fromtimestamp(latest, UTC))
-
-    def total(name: str) -> int:
-        return int(sum(n.get(name) or 0 for n in found))
-
-    return {
-        "cpu": {"time": stamp, "usageCoreNanoSeconds": total("cpu_ns")},
-        "memory": {
-            "time": stamp,
-            "usageBytes": total("memory_bytes"),
-            "workingSetBytes": total("working_set_bytes"),
-        },
-    }

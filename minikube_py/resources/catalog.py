@@ -35,6 +35,7 @@ from minikube_py.resources.core import (
 from minikube_py.resources.discovery import endpointslice
 from minikube_py.resources.flowcontrol import priority
 from minikube_py.resources.kind import GVK, KindRules, ResourceKind, Subresource
+from minikube_py.resources.metrics import usage
 from minikube_py.resources.networking import addresses, ingress, ingressclass, networkpolicy
 from minikube_py.resources.node import runtimeclass
 from minikube_py.resources.policy import poddisruptionbudget
@@ -92,6 +93,8 @@ RULES: dict[tuple[str, str], KindRules] = {
     ("discovery.k8s.io", "EndpointSlice"): endpointslice.RULES,
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): priority.SCHEMA_RULES,
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): priority.LEVEL_RULES,
+    ("metrics.k8s.io", "NodeMetrics"): usage.RULES["NodeMetrics"],
+    ("metrics.k8s.io", "PodMetrics"): usage.RULES["PodMetrics"],
     ("networking.k8s.io", "IPAddress"): addresses.IP_ADDRESS_RULES,
     ("networking.k8s.io", "Ingress"): ingress.RULES,
     ("networking.k8s.io", "IngressClass"): ingressclass.RULES,

@@ -30,6 +30,7 @@ GROUP_PRIORITY = {
     "resource.k8s.io": 15900,
     "storagemigration.k8s.io": 15800,
     "lifecycle.k8s.io": 15700,
+    "metrics.k8s.io": 100,
 }
 CUSTOM_PRIORITY = 1000
 

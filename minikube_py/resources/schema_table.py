@@ -1,4 +1,7 @@
-"""Reads the schema table of Kubernetes v1.37: every definition, and one entry for each resource of each version."""
+"""Reads the schema table of Kubernetes v1.37: every definition, and one entry for each resource of each version.
+
+The metrics API, which is not in Kubernetes' own packages, is written by hand in metrics.json.
+"""
 
 from functools import cache
 from importlib.resources import files
@@ -19,6 +22,7 @@ Definition = dict[str, Any]
 def definitions() -> dict[str, Definition]:
     """Every definition by its long name (`io.k8s.api.core.v1.Pod`); a `$ref` is such a name. Read-only."""
     table: dict[str, Definition] = _load("definitions.json")
+    table.update(_load("metrics.json")["definitions"])
     return table
 
 
@@ -26,7 +30,7 @@ def definitions() -> dict[str, Definition]:
 def kind_table() -> list[dict[str, Any]]:
     """One entry a resource of each version: names, scope, verbs, subresources, stored version, served by default."""
     table: list[dict[str, Any]] = _load("kinds.json")
-    return table
+    return [*table, *_load("metrics.json")["kinds"]]
 
 
 @cache

@@ -1,40 +1,17 @@
 """Simulated nodes under the real server, controllers and scheduler."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 from minikube_py.client.protocol import PatchType, WriteOptions
-from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
 from minikube_py.objects.errors import Object
-from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.kind import GVR
 from tests.support.control_plane import PODS, ControlPlane, control_plane
+from tests.support.fake_nodes import fake_nodes
 from tests.support.virtual_time import virtual_time
 
 DEPLOYMENTS = GVR("apps", "v1", "deployments")
 JOBS = GVR("batch", "v1", "jobs")
 NODES = GVR("", "v1", "nodes")
-
-
-@asynccontextmanager
-async def fake_nodes(plane: ControlPlane, count: int = 2) -> AsyncIterator[FakeNodes]:
-    informers = InformerSet(plane.client)
-
-    def client_for(name: str) -> Any:
-        return plane.cluster.client(f"system:node:{name}", ("system:nodes",))
-
-    names = tuple(f"fake-{number}" for number in range(count))
-    nodes = FakeNodes(FakeNodesOptions(names, client_for, informers))
-    plane.nodes.lost.update(names)  # the stand-in nodes leave these alone
-    tasks = [asyncio.create_task(informers.run()), asyncio.create_task(nodes.run())]
-    try:
-        yield nodes
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def deployment(replicas: int = 3, annotations: dict[str, str] | None = None) -> Object:

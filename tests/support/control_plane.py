@@ -13,6 +13,7 @@ from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo
 from minikube_py.apiserver.server import ApiServerOptions
+from minikube_py.client.connected_nodes import ConnectedNodes
 from minikube_py.client.protocol import Selection
 from minikube_py.controllers.catalog import CONTROLLERS
 from minikube_py.controllers.context import ControllerContext, ControllerOptions
@@ -38,6 +39,8 @@ class ControlPlane:
     client: LocalClient
     informers: InformerSet
     nodes: NodeStub
+    connected: ConnectedNodes
+    denials: "Denials"
 
     async def create(self, gvr: GVR, obj: Object, namespace: str = "default") -> Object:
         return await self.client.create(gvr, obj, namespace)
@@ -74,14 +77,14 @@ class ControlPlane:
 _CONTROLLER_GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
 
 
-class _Denials(set[str]):
+class Denials(set[str]):
     """What components were not allowed to do."""
 
 
 class _Watched:
     """Passes every question on to the policy and remembers the refusals."""
 
-    def __init__(self, policy: Authorizer, denials: _Denials) -> None:
+    def __init__(self, policy: Authorizer, denials: Denials) -> None:
         self._policy = policy
         self._denials = denials
 
@@ -113,10 +116,13 @@ async def control_plane(
     try:
         registry = built_in_kinds()
         reader = StoreReader(MemoryStore(), registry)
-        denials = _Denials()
+        denials = Denials()
         authorization = default_authorization(reader)
         admission = build_admission(AdmissionContext(reader, authorization.union, authorization.rbac))
-        server = ApiServerOptions(reader, authorizer=_Watched(authorization.union, denials), admission=admission)
+        connected = ConnectedNodes()
+        server = ApiServerOptions(
+            reader, authorizer=_Watched(authorization.union, denials), admission=admission, nodes=connected
+        )
         async with test_cluster(server) as cluster:
             client = cluster.client()
             informers = InformerSet(cluster.client("system:kube-controller-manager", ("system:authenticated",)))
@@ -137,7 +143,7 @@ async def control_plane(
                 for number in range(nodes):
                     await stub.add_node(f"node-{number}")
                 await asyncio.sleep(0.5)  # until the taint that new nodes have is gone
-                yield ControlPlane(cluster, client, informers, stub)
+                yield ControlPlane(cluster, client, informers, stub, connected, denials)
                 for informer in informers.all():
                     informer.cache.verify_unchanged()
                 assert not denials, sorted(denials)

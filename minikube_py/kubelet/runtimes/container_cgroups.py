@@ -12,15 +12,18 @@ _ROOT = Path("/sys/fs/cgroup")
 _NANOSECONDS_PER_MICROSECOND = 1000
 
 
-def read_numbers(process_id: int, root: Path = _ROOT) -> dict[str, float]:
-    """time (epoch seconds), cpu_ns (total), memory_bytes, working_set_bytes, pids; {} when the process has ended.
+def read_numbers(process_id: int, root: Path = _ROOT, processes: Path = Path("/proc")) -> dict[str, float]:
+    """time (epoch seconds), cpu_ns (total), memory_bytes, working_set_bytes, rss_bytes, cache_bytes, swap_bytes,
+    page_faults, major_page_faults, pids, throttling (periods, throttled_periods, throttled_ns) and the counters of the
+    process's network (rx_bytes, rx_packets, rx_errors, rx_dropped and the same for tx); {} when the process has ended.
 
     Blocks for a few file reads: call it in a thread.
     """
+    process = processes / str(process_id)
     try:
-        with open(f"/proc/{process_id}/cgroup", encoding="ascii") as file:
-            groups = parse_groups(file.read())
-        return _v1(groups, root) if "memory" in groups else _v2(groups.get("", "/"), root)
+        groups = parse_groups((process / "cgroup").read_text(encoding="ascii"))
+        numbers = _v1(groups, root) if "memory" in groups else _v2(groups.get("", "/"), root)
+        return {"time": clock.seconds(), **numbers, **parse_network((process / "net" / "dev").read_text())}
     except (OSError, ValueError):
         return {}
 
@@ -35,37 +38,71 @@ def parse_groups(text: str) -> dict[str, str]:
     return groups
 
 
+def parse_network(text: str) -> dict[str, float]:
+    """The sums of a /proc/<pid>/net/dev file over all interfaces but the loopback."""
+    totals = dict.fromkeys((name for names in _NETWORK_COLUMNS.values() for name in names), 0.0)
+    for line in text.splitlines()[2:]:
+        interface, _, counters = line.partition(":")
+        if interface.strip() == "lo":
+            continue
+        values = counters.split()
+        for first, names in _NETWORK_COLUMNS.items():
+            for name, value in zip(names, values[first:], strict=False):
+                totals[name] += int(value)
+    return totals
+
+
+_NETWORK_COLUMNS = {
+    0: ("rx_bytes", "rx_packets", "rx_errors", "rx_dropped"),
+    8: ("tx_bytes", "tx_packets", "tx_errors", "tx_dropped"),
+}
+
+
 def _v1(groups: dict[str, str], root: Path) -> dict[str, float]:
     memory = _directory(root / "memory", groups["memory"])
-    usage = _number(memory / "memory.usage_in_bytes")
-    inactive = _statistic(memory / "memory.stat", "total_inactive_file")
+    usage, detail = _number(memory / "memory.usage_in_bytes"), _table(memory / "memory.stat")
+    quota = _table(_directory(root / "cpu", groups["cpu"]) / "cpu.stat") if "cpu" in groups else {}
     pids = _directory(root / "pids", groups["pids"]) / "pids.current" if "pids" in groups else None
-    return _numbers(
-        cpu_ns=_number(_directory(root / "cpuacct", groups["cpuacct"]) / "cpuacct.usage"),
-        usage=usage,
-        inactive=inactive,
-        pids=_number(pids) if pids else 0,
-    )
+    return {
+        "cpu_ns": _number(_directory(root / "cpuacct", groups["cpuacct"]) / "cpuacct.usage"),
+        **_memory(usage, detail.get("total_inactive_file", 0)),
+        "rss_bytes": detail.get("total_rss", 0),
+        "cache_bytes": detail.get("total_cache", 0),
+        "swap_bytes": detail.get("total_swap", 0),
+        "page_faults": detail.get("total_pgfault", 0),
+        "major_page_faults": detail.get("total_pgmajfault", 0),
+        "pids": _number(pids) if pids else 0,
+        **_throttling(quota, quota.get("throttled_time", 0)),
+    }
 
 
 def _v2(path: str, root: Path) -> dict[str, float]:
     group = _directory(root, path)
-    return _numbers(
-        cpu_ns=_statistic(group / "cpu.stat", "usage_usec") * _NANOSECONDS_PER_MICROSECOND,
-        usage=_number(group / "memory.current"),
-        inactive=_statistic(group / "memory.stat", "inactive_file"),
-        pids=_number(group / "pids.current"),
-    )
-
-
-def _numbers(*, cpu_ns: int, usage: int, inactive: int, pids: int) -> dict[str, float]:
+    cpu, detail = _table(group / "cpu.stat"), _table(group / "memory.stat")
+    swap = group / "memory.swap.current"
     return {
-        "time": clock.seconds(),
-        "cpu_ns": cpu_ns,
-        "memory_bytes": usage,
-        # Kubernetes' working set: what the kernel could not take back at once.
-        "working_set_bytes": max(0, usage - inactive),
-        "pids": pids,
+        "cpu_ns": cpu["usage_usec"] * _NANOSECONDS_PER_MICROSECOND,
+        **_memory(_number(group / "memory.current"), detail.get("inactive_file", 0)),
+        "rss_bytes": detail.get("anon", 0),
+        "cache_bytes": detail.get("file", 0),
+        "swap_bytes": _number(swap) if swap.exists() else 0,
+        "page_faults": detail.get("pgfault", 0),
+        "major_page_faults": detail.get("pgmajfault", 0),
+        "pids": _number(group / "pids.current"),
+        **_throttling(cpu, cpu.get("throttled_usec", 0) * _NANOSECONDS_PER_MICROSECOND),
+    }
+
+
+def _memory(usage: int, inactive: int) -> dict[str, float]:
+    # Kubernetes' working set: what the kernel could not take back at once.
+    return {"memory_bytes": usage, "working_set_bytes": max(0, usage - inactive)}
+
+
+def _throttling(statistics: dict[str, int], throttled_ns: int) -> dict[str, float]:
+    return {
+        "periods": statistics.get("nr_periods", 0),
+        "throttled_periods": statistics.get("nr_throttled", 0),
+        "throttled_ns": throttled_ns,
     }
 
 
@@ -77,9 +114,7 @@ def _number(file: Path) -> int:
     return int(file.read_text())
 
 
-def _statistic(file: Path, name: str) -> int:
-    for line in file.read_text().splitlines():
-        key, _, value = line.partition(" ")
-        if key == name:
-            return int(value)
-    return 0
+def _table(file: Path) -> dict[str, int]:
+    """A file of `name value` lines."""
+    pairs = (line.split() for line in file.read_text().splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}

@@ -271,7 +271,7 @@ class DockerRuntime:
         except EngineError as error:
             raise RuntimeFailure("ResizeError", error.message) from error
 
-    async def stats(self) -> dict[str, Any]:
+    async def stats(self) -> dict[str, dict[str, dict[str, float]]]:
         try:
             return await container_stats(self._engine, self._owner)
         except EngineError as error:

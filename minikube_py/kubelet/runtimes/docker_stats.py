@@ -30,7 +30,8 @@ async def _one(engine: DockerEngine, container_id: str) -> dict[str, float]:
     try:
         if engine.address.is_local_engine:
             state = (await engine.request("GET", f"/containers/{container_id}/json"))["State"]
-            return await asyncio.to_thread(read_numbers, int(state["Pid"])) if state["Pid"] else {}
+            numbers = await asyncio.to_thread(read_numbers, int(state["Pid"])) if state["Pid"] else {}
+            return {**numbers, "started_at": epoch(state["StartedAt"])} if numbers else {}
         query = {"stream": "false", "one-shot": "true"}
         return container_numbers(await engine.request("GET", f"/containers/{container_id}/stats", query))
     except EngineError:

@@ -1,18 +1,19 @@
 """A container runtime without containers: pods look Running at once, and annotations script how their run goes.
 
 `fake.mkube.io/run-seconds`, `exit-code`, `ready-after-seconds` and `log` (each also with `.<container>` appended) are
-read from the annotations that the specs carry. Nothing is scheduled for a container that has no script.
+read from the annotations that the specs carry. Nothing is scheduled for a container that has no script. What it uses is
+in `fake.mkube.io/cpu` and `fake.mkube.io/memory`, which may be changed while it runs.
 """
 
 import asyncio
 import hashlib
 import ipaddress
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from minikube_py import clock, ids
 from minikube_py.client.node_connection import ByteStream, LogRequest, StreamRequest, StreamSession
+from minikube_py.kubelet.runtimes.fake_script import SimulatedUse, scripted
 from minikube_py.kubelet.runtimes.fake_streams import EchoSession, EchoStream, OutputSession, log_text
 from minikube_py.kubelet.runtimes.protocol import (
     CgroupLimits,
@@ -28,7 +29,6 @@ from minikube_py.kubelet.runtimes.protocol import (
     SandboxState,
 )
 
-PREFIX = "fake.mkube.io/"
 MISSING_REGISTRY = "missing.invalid/"
 MISSING_TAGS = ("404", "non-existent", "nonexistent")
 GIB = 1024**3
@@ -55,6 +55,7 @@ class _Pod:
 class _Run:
     """What the script of one container needs while it runs."""
 
+    use: SimulatedUse = field(default_factory=SimulatedUse)
     log: str = ""
     ready_at: float = 0.0
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
@@ -62,8 +63,7 @@ class _Run:
 
 
 def _scripted(spec: ContainerSpec, key: str) -> str | None:
-    annotations = spec.annotations
-    return annotations.get(f"{PREFIX}{key}.{spec.name}", annotations.get(f"{PREFIX}{key}"))
+    return scripted(spec.annotations, spec.name, key)
 
 
 def _number(text: str | None) -> float | None:
@@ -243,8 +243,20 @@ class FakeRuntime:
         if container_id not in self._owners:
             raise RuntimeFailure("ContainerNotFound", f"no such container: {container_id}")
 
-    async def stats(self) -> dict[str, Any]:
-        return {}
+    async def stats(self) -> dict[str, dict[str, dict[str, float]]]:
+        return self.simulated_stats(lambda _uid: {})
+
+    def simulated_stats(
+        self, annotations: Callable[[str], Mapping[str, str]]
+    ) -> dict[str, dict[str, dict[str, float]]]:
+        """SimulatedUsage: every container uses what `fake.mkube.io/cpu` and `fake.mkube.io/memory` say."""
+        found: dict[str, dict[str, dict[str, float]]] = {}
+        for uid, pod in self._pods.items():
+            running = [c for c in pod.containers.values() if c.state == "running"]
+            if running:
+                script = annotations(uid)
+                found[uid] = {c.name: self._runs[c.id].use.read(c, script) for c in running}
+        return found
 
     async def close(self) -> None:
         for run in self._runs.values():

@@ -6,7 +6,7 @@ adopts what runs. `docker` and `fake` implement it and pass one contract suite.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from minikube_py.client.node_connection import ByteStream, LogRequest, StreamRequest, StreamSession
 
@@ -268,7 +268,9 @@ class ContainerRuntime(Protocol):
 
     async def update_limits(self, container_id: str, limits: CgroupLimits) -> None: ...
 
-    async def stats(self) -> dict[str, Any]: ...
+    async def stats(self) -> dict[str, dict[str, dict[str, float]]]:
+        """{pod uid: {container name: numbers}} of what runs, in the form of `container_cgroups.read_numbers`."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -278,3 +280,14 @@ class SimulatedHealth(Protocol):
     """A runtime without processes to probe says itself when a container counts as ready; the kubelet runs no probes."""
 
     def ready_at(self, container_id: str) -> float | None: ...
+
+
+@runtime_checkable
+class SimulatedUsage(Protocol):
+    """A runtime without processes to measure takes its figures from the pods' annotations as they are now."""
+
+    def simulated_stats(
+        self, annotations: Callable[[str], Mapping[str, str]]
+    ) -> dict[str, dict[str, dict[str, float]]]:
+        """The form of `stats`, with `cpu_nano_cores` and `window`. annotations: those of a pod, by its uid."""
+        ...
