@@ -8,6 +8,7 @@ from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.authz.protocol import Authorizer
 from minikube_py.apiserver.frames import Frames
 from minikube_py.apiserver.records import Records, StoreReader
+from minikube_py.apiserver.request_counts import RequestCounts
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.client.node_connection import NodeConnection, NodeConnections
 from minikube_py.objects.errors import Object
@@ -72,6 +73,10 @@ class ServerContext:
     token_source: TokenSource | None = None
     reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
     allocators: Mapping[tuple[str, str], Allocator] = field(default_factory=dict)
+    counts: RequestCounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = RequestCounts(self.registry.find)
 
     def storage_kind(self, kind: ResourceKind) -> ResourceKind:
         """The kind whose rules know the stored form (the kind itself when its stored version isn't served)."""

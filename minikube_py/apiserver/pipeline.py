@@ -178,6 +178,18 @@ IN_PROCESS = (audit, *STAGES[STAGES.index(limit) :])
 
 
 async def run(pipeline: Pipeline, request: HttpRequest, stages: Sequence[Stage] = STAGES) -> Reply | Taken:
+    """The reply to a request, which is counted; failures are Status objects."""
+    counts, code = pipeline.context.counts, 0
+    began = counts.began(request.method)
+    try:
+        reply = await _reply(pipeline, request, stages)
+        code = 101 if isinstance(reply, Taken) else reply.code
+        return reply
+    finally:
+        counts.ended(request.method, request.info, code, began)
+
+
+async def _reply(pipeline: Pipeline, request: HttpRequest, stages: Sequence[Stage]) -> Reply | Taken:
     """The reply to a request; failures become Status objects here and nowhere else."""
     try:
         request.info = parse_request(request.path, request.method, request.query)

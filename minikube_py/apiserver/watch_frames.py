@@ -8,6 +8,7 @@ from minikube_py.apiserver import protobuf
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.codecs import JSON, PROTOBUF, Format, not_acceptable
 from minikube_py.apiserver.messages import Reply
+from minikube_py.apiserver.request_counts import WatchCount
 from minikube_py.apiserver.transforms import check_include, partial, shape, table
 from minikube_py.apiserver.watches import Event, Watch, bookmark
 from minikube_py.objects.errors import ApiError, Object
@@ -20,17 +21,23 @@ def reply_with_watch(call: ApiCall, watch: Watch, form: Format) -> Reply:
     if form.media_type not in (JSON, PROTOBUF) or form.transform == "PartialObjectMetadataList":
         raise not_acceptable()
     content_type = JSON if form.media_type == JSON else f"{PROTOBUF};stream=watch"
-    return Reply(stream=_frames(watch, _writer(call, form), form), content_type=content_type)
+    counts = call.context.counts.watch(call.kind.gvr)
+    return Reply(stream=_frames(watch, _writer(call, form), form, counts), content_type=content_type)
 
 
-async def _frames(watch: Watch, write: FrameWriter, form: Format) -> AsyncIterator[bytes]:
+async def _frames(watch: Watch, write: FrameWriter, form: Format, counts: WatchCount) -> AsyncIterator[bytes]:
     """The last frame is an ERROR when the watch can't go on."""
+    counts.is_open += 1
     try:
         async for events in watch.batches():
-            yield b"".join([write(event) for event in events])
+            frames = b"".join([write(event) for event in events])
+            counts.events += len(events)
+            counts.size += len(frames)
+            yield frames
     except ApiError as error:
         yield _encoded("ERROR", error.to_status(), form)
     finally:
+        counts.is_open -= 1
         await watch.aclose()
 
 

@@ -176,7 +176,7 @@ def node_may(node: str, q: Question) -> bool:
             return q.verb == "create" or (q.verb in ("get", "update", "patch", "delete") and is_own)
         case "resource.k8s.io", "resourceslices", "":
             return q.verb == "create" or (q.verb in ("get", "update", "patch", "delete") and is_own)
-        case ("" | "events.k8s.io"), "events", "":
+        case (("" | "events.k8s.io"), "events", ""):
             return q.verb in ("create", "update", "patch")
         case "certificates.k8s.io", "certificatesigningrequests", "":
             return is_read or q.verb == "create"
