@@ -21,6 +21,7 @@ from minikube_py.controllers.namespace import NamespaceController
 from minikube_py.controllers.nodeipam import NodeIpamController
 from minikube_py.controllers.nodelifecycle import NodeLifecycleController
 from minikube_py.controllers.persistentvolume import PersistentVolumeController
+from minikube_py.controllers.podcertificaterequest_cleaner import PodCertificateRequestCleaner
 from minikube_py.controllers.podgc import PodGarbageCollector
 from minikube_py.controllers.pvcprotection import ClaimProtectionController
 from minikube_py.controllers.pvprotection import VolumeProtectionController
@@ -48,6 +49,7 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "csr-approving": CertificateApprover,
     "csr-signing": CertificateSigning,
     "csr-cleaner": CertificateRequestCleaner,
+    "podcertificaterequest-cleaner": PodCertificateRequestCleaner,
     "token-cleaner": TokenCleaner,
     "namespace": NamespaceController,
     "garbagecollector": GarbageCollector,

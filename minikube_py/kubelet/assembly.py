@@ -15,10 +15,12 @@ from minikube_py.kubelet.pod_volumes import DiskVolumes
 from minikube_py.kubelet.probe_calls import Calls
 from minikube_py.kubelet.probes import Prober, SimulatedProber
 from minikube_py.kubelet.references import References
-from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, SimulatedHealth
+from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, ImageUnpacker, SimulatedHealth
 from minikube_py.kubelet.services import HealthSource, HookRunner, PodServices, PodVolumes
 from minikube_py.kubelet.simulated_volumes import SimulatedVolumes
 from minikube_py.kubelet.volumes.node_paths import NodePaths
+from minikube_py.kubelet.volumes.pod_certificates import PodCertificates
+from minikube_py.kubelet.volumes.protocol import NodeSources
 from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.objects.errors import Object
 from minikube_py.reconciling.informer import Informer, InformerSet
@@ -50,7 +52,8 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
     """The pod workers' services, and what removes directories of pods that are gone (given the uids that stay)."""
     recorder = EventRecorder(parts.client, "kubelet", parts.node_name)
     references = References(parts.informers, parts.objects_changed)
-    volumes, cleaner, pods_directory = _volumes(parts, references)
+    images = Images(parts.runtime, references, recorder, parts.status.images_changed)
+    volumes, cleaner, pods_directory = _volumes(parts, references, images)
     node = NodeFacts(
         services=parts.services.cache.list,
         allocatable=lambda: parts.status.allocatable,
@@ -69,7 +72,7 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
         client=parts.client,
         runtime=parts.runtime,
         volumes=volumes,
-        images=Images(parts.runtime, references, recorder, parts.status.images_changed),
+        images=images,
         specs=Specs(references, volumes, node, dns, pods_directory),
         hooks=hooks,
         health=health,
@@ -82,9 +85,19 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
     return services, cleaner
 
 
-def _volumes(parts: NodeParts, references: References) -> tuple[PodVolumes, Cleaner | None, Path | None]:
+def _volumes(
+    parts: NodeParts, references: References, images: Images
+) -> tuple[PodVolumes, Cleaner | None, Path | None]:
     if parts.data_dir is None:
         return SimulatedVolumes(references), None, None
     paths = NodePaths(parts.data_dir)
-    volumes = DiskVolumes(paths, references, Tokens(parts.client), lambda: parts.status.allocatable)
+    sources = NodeSources(
+        references=references,
+        tokens=Tokens(parts.client),
+        certificates=PodCertificates(parts.client, references, parts.node_name),
+        images=images,
+        allocatable=lambda: parts.status.allocatable,
+        unpacker=parts.runtime if isinstance(parts.runtime, ImageUnpacker) else None,
+    )
+    volumes = DiskVolumes(paths, sources)
     return volumes, volumes.remove_others, paths.pods

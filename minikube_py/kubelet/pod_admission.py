@@ -11,6 +11,13 @@ from minikube_py.kubelet.pod_facts import Ending
 from minikube_py.objects.errors import Object
 
 _REJECTED = "Pod was rejected: "
+_SAFE_SYSCTLS = frozenset((
+    "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
+    "net.ipv4.ip_unprivileged_port_start", "net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+))  # fmt: skip
+"""Settings of a pod's own namespaces that can't harm others. Source: the page "Using sysctls in a cluster"."""
 
 
 def refusal(
@@ -19,11 +26,27 @@ def refusal(
     """Why the pod cannot run here, or None. others: the pods that hold this node's resources."""
     if node is not None and not _selects(pod, node):
         return _predicate("NodeAffinity")
+    forbidden = _forbidden_sysctl(pod)
+    if forbidden:
+        return Ending("SysctlForbidden", f"{_REJECTED}forbidden sysctl: {forbidden}", 0)
     active = list(others)
     wanted = pod_spec.host_ports(pod)
     if wanted and any(_clash(wanted, pod_spec.host_ports(other)) for other in active):
         return _predicate("NodePorts")
     return _out_of_resources(pod, active, allocatable)
+
+
+def _forbidden_sysctl(pod: Object) -> str:
+    spec = pod["spec"]
+    for sysctl in (spec.get("securityContext") or {}).get("sysctls") or ():
+        name = str(sysctl["name"]).replace("/", ".")
+        if name not in _SAFE_SYSCTLS:
+            return f'"{name}" not allowlisted'
+        if name.startswith("net.") and spec.get("hostNetwork"):
+            return f'"{name}" not allowed with host net enabled'
+        if name.startswith("kernel.shm") and spec.get("hostIPC"):
+            return f'"{name}" not allowed with host ipc enabled'
+    return ""
 
 
 def _predicate(name: str) -> Ending:

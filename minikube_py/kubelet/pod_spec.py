@@ -12,6 +12,7 @@ INIT = "init"
 SIDECAR = "sidecar"
 REGULAR = "regular"
 EPHEMERAL = "ephemeral"
+VOLUME = "volume"
 
 DEFAULT_GRACE_SECONDS = 30
 MINIMUM_GRACE_SECONDS = 2
@@ -21,12 +22,16 @@ _FIELD_PATHS = {
     SIDECAR: "initContainers",
     REGULAR: "containers",
     EPHEMERAL: "ephemeralContainers",
+    VOLUME: "volumes",
 }
 
 
 @dataclass(frozen=True)
 class PodContainer:
-    """One container of a pod's spec with its kind: init, sidecar (restartable init), regular or ephemeral."""
+    """One container of a pod's spec with its kind: init, sidecar (restartable init), regular or ephemeral.
+
+    An image volume is pulled as one of the kind volume.
+    """
 
     kind: str
     spec: Object

@@ -4,19 +4,16 @@ import asyncio
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.pod_spec import PodContainer
-from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import Mount, RuntimeFailure
 from minikube_py.kubelet.sub_path import bind_sub_path, open_below, sub_path_of
 from minikube_py.kubelet.volumes import mounting
 from minikube_py.kubelet.volumes.catalog import VOLUME_SOURCES
 from minikube_py.kubelet.volumes.node_paths import NodePaths
-from minikube_py.kubelet.volumes.protocol import ReadyVolume, VolumeContext, VolumeFailure, VolumeSource
-from minikube_py.kubelet.volumes.tokens import Tokens
+from minikube_py.kubelet.volumes.protocol import NodeSources, ReadyVolume, VolumeContext, VolumeFailure, VolumeSource
 from minikube_py.objects.errors import Object
 
 log = logging.getLogger(__name__)
@@ -26,15 +23,11 @@ _FILE_LIMIT_BYTES = 64 * 1024
 
 
 class DiskVolumes:
-    """allocatable gives the node's amounts, for downward fields of containers without limits."""
+    """Implements PodVolumes."""
 
-    def __init__(
-        self, paths: NodePaths, references: References, tokens: Tokens, allocatable: Callable[[], dict[str, str]]
-    ) -> None:
+    def __init__(self, paths: NodePaths, sources: NodeSources) -> None:
         self._paths = paths
-        self._references = references
-        self._tokens = tokens
-        self._allocatable = allocatable
+        self._sources = sources
         self._ready: dict[str, dict[str, ReadyVolume]] = {}
         self._has_memory = False
 
@@ -59,7 +52,8 @@ class DiskVolumes:
                     log.warning("pod %s: %s", pod_spec.full_name(pod), failure.message)
 
     def refresh_at(self, pod_uid: str) -> float:
-        return self._tokens.renew_at(pod_uid)
+        due = (self._sources.tokens.renew_at(pod_uid), self._sources.certificates.refresh_at(pod_uid))
+        return min(filter(None, due), default=0.0)
 
     async def mounts(self, pod: Object, container: PodContainer, environment: dict[str, str]) -> tuple[Mount, ...]:
         found = []
@@ -76,7 +70,8 @@ class DiskVolumes:
 
     async def tear_down(self, pod_uid: str) -> None:
         self._ready.pop(pod_uid, None)
-        self._tokens.forget(pod_uid)
+        self._sources.tokens.forget(pod_uid)
+        self._sources.certificates.forget(pod_uid)
         await asyncio.to_thread(self._remove, pod_uid)
 
     async def remove_others(self, pod_uids: set[str]) -> None:
@@ -95,7 +90,7 @@ class DiskVolumes:
         raise VolumeFailure(f'no volume plugin matched for volume "{volume["name"]}": {kinds[0]} is not supported')
 
     def _context_of(self, pod: Object, volume: Object, source: Object) -> VolumeContext:
-        return VolumeContext(pod, volume, source, self._paths, self._references, self._tokens, self._allocatable())
+        return VolumeContext(pod, volume, source, self._paths, self._sources)
 
     async def _mount(self, pod: Object, container: PodContainer, mount: Object, path: str, index: int) -> Mount:
         uid, name = pod["metadata"]["uid"], mount["name"]

@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 SANDBOX, END, REFRESH, DELETE = "", " end", " refresh", " delete"
 """Keys of operations that are no container's; container names never hold blanks."""
 
+CONFIG_FAILURES = frozenset(("CreateContainerConfigError", "CreateContainerError"))
+"""Reasons of a container that could not be made from what its pod says."""
+
 _CREATING_SECONDS = 0.1
 """How long a status that only says ContainerCreating waits for a better one."""
 
@@ -103,6 +106,10 @@ class PodWorker:
         if _fields_of(old) != _fields_of(pod) and self._is_set_up:
             self._refresh_volumes()
         self._forget_waits_of_changed_images(old)
+        if _fields_of(old) != _fields_of(pod):
+            # What stood in the way may have been one of these.
+            self._failures.clear()
+            self._waiting = {n: w for n, w in self._waiting.items() if w.reason not in CONFIG_FAILURES}
         self.wake()
 
     def runtime_changed(self) -> None:

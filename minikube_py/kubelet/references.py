@@ -1,4 +1,4 @@
-"""Watches exactly the objects that this node's pods refer to (ConfigMaps, Secrets, claims), each by its name.
+"""Watches exactly the objects that this node's pods refer to: by name (ConfigMaps, Secrets, claims) or by a field.
 
 The node authorizer lets a node read nothing more; the watch is what makes live updates and waiting pods event-driven.
 """
@@ -17,15 +17,15 @@ _SYNC_SECONDS = 20.0
 
 
 class Referred(NamedTuple):
-    """One object that pods refer to."""
+    """What pods refer to: the objects of a namespace ('': of all) that a field selector picks."""
 
     gvr: GVR
     namespace: str
-    name: str
+    fields: str
 
     @property
     def selection(self) -> Selection:
-        return Selection(namespace=self.namespace, field_selector=f"metadata.name={self.name}")
+        return Selection(namespace=self.namespace, field_selector=self.fields)
 
 
 class References:
@@ -40,7 +40,16 @@ class References:
 
     async def get(self, pod_uid: str, gvr: GVR, namespace: str, name: str) -> Object | None:
         """The object as it is now, or None; pod_uid hears of its changes from here on."""
-        referred = Referred(gvr, namespace, name)
+        informer = await self._follow(pod_uid, Referred(gvr, namespace, f"metadata.name={name}"))
+        return informer.cache.get(namespace, name)
+
+    async def select(self, pod_uid: str, gvr: GVR, fields: str) -> list[Object]:
+        """All objects that the field selector picks, in any namespace; pod_uid hears of changes from here on."""
+        informer = await self._follow(pod_uid, Referred(gvr, "", fields))
+        return list(informer.cache.list())
+
+    async def _follow(self, pod_uid: str, referred: Referred) -> Informer:
+        gvr = referred.gvr
         informer = self._informers.informer(gvr, referred.selection)
         users = self._users.setdefault(referred, set())
         users.add(pod_uid)
@@ -50,10 +59,11 @@ class References:
                 async with asyncio.timeout(_SYNC_SECONDS):
                     await informer.wait_synced()
             except TimeoutError as error:
-                text = f"failed to sync {gvr.resource} cache: timed out waiting for {namespace}/{name}"
+                wanted = "/".join(filter(None, (referred.namespace, referred.fields.removeprefix("metadata.name="))))
+                text = f"failed to sync {gvr.resource} cache: timed out waiting for {wanted}"
                 raise RuntimeFailure("FailedMount", text) from error
         self._subscribe(referred, informer)
-        return informer.cache.get(namespace, name)
+        return informer
 
     def release(self, pod_uid: str) -> None:
         """The pod refers to nothing any more."""

@@ -30,11 +30,14 @@ def build_status(facts: PodFacts) -> Object:
     pod = facts.pod
     old: Object = pod.get("status") or {}
     status: Object = {"phase": "Pending", "qosClass": old.get("qosClass") or pod_spec.qos_class(pod)}
+    was_never_admitted = _was_never_admitted(facts, old)
     for field, containers in (
         ("initContainerStatuses", pod_spec.init_containers(pod)),
         ("containerStatuses", pod_spec.regular_containers(pod)),
         ("ephemeralContainerStatuses", pod_spec.ephemeral_containers(pod)),
     ):
+        if was_never_admitted:
+            continue
         known = {s["name"]: s for s in old.get(field) or ()}
         statuses = [container_status(facts, c, known.get(c.name)) for c in containers]
         if statuses:
@@ -50,6 +53,13 @@ def build_status(facts: PodFacts) -> Object:
     if generation:
         status["observedGeneration"] = generation
     return status
+
+
+def _was_never_admitted(facts: PodFacts, old: Object) -> bool:
+    """A pod that the node refused has no containers to speak of; clients then show the reason of the refusal."""
+    if facts.state is not None and (facts.state.sandboxes or facts.state.containers):
+        return False
+    return (facts.ending is not None or old.get("phase") == "Failed") and not old.get("containerStatuses")
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Object:

@@ -7,7 +7,16 @@ of a Node are closed to it as well (CVE-2025-5187).
 from collections.abc import Callable
 from typing import Any
 
-from minikube_py.apiserver.admission.context import NODES, PODS, Plugin, is_about, object_name, refuse, spec_of
+from minikube_py.apiserver.admission.context import (
+    NODES,
+    PODS,
+    SERVICE_ACCOUNTS,
+    Plugin,
+    is_about,
+    object_name,
+    refuse,
+    spec_of,
+)
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.authz.node import LEASE_NAMESPACE, node_name_of
 from minikube_py.objects.errors import NotFound, Object
@@ -187,6 +196,31 @@ class NodeRestriction(Plugin):
             verb = request.operation.lower()
             raise refuse(request, f"can only {verb} ResourceSlice with the same NodeName as the requesting node")
 
+    def _pod_certificate(self, node: str, request: AdmissionRequest) -> None:
+        """A node asks for its own pods only, and says of them what is true."""
+        if request.operation != "CREATE" or request.subresource:
+            return
+        spec = spec_of(request.obj)
+        if spec.get("nodeName") != node:
+            text = f'PodCertificateRequest.Spec.NodeName="{spec.get("nodeName", "")}", which is not the requesting node'
+            raise refuse(request, f'{text} "{node}"')
+        pod = self._pod_named(spec.get("podName", ""), request.namespace)
+        if is_mirror(pod):
+            raise refuse(request, "pod is a mirror pod")
+        if spec_of(pod).get("nodeName") != node:
+            raise refuse(request, f'pod is not running on node "{node}"')
+        account = self.reader.get(SERVICE_ACCOUNTS, spec_of(pod).get("serviceAccountName") or "", request.namespace)
+        stored = self.reader.get(NODES, node)
+        true = {
+            "podUID": pod["metadata"]["uid"],
+            "serviceAccountName": spec_of(pod).get("serviceAccountName"),
+            "serviceAccountUID": account["metadata"]["uid"] if account is not None else None,
+            "nodeUID": stored["metadata"]["uid"] if stored is not None else None,
+        }
+        for field, value in true.items():
+            if spec.get(field) != value:
+                raise refuse(request, f'{field} "{spec.get(field, "")}" is not that of the pod, which has "{value}"')
+
     def _signing_request(self, node: str, request: AdmissionRequest) -> None:
         if request.operation != "CREATE" or not is_about(request, "certificates.k8s.io", "certificatesigningrequests"):
             return
@@ -209,6 +243,7 @@ class NodeRestriction(Plugin):
         ("storage.k8s.io", "csinodes"): _csi_node,
         ("resource.k8s.io", "resourceslices"): _slice,
         ("certificates.k8s.io", "certificatesigningrequests"): _signing_request,
+        ("certificates.k8s.io", "podcertificaterequests"): _pod_certificate,
     }
 
 

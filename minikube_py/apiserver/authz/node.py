@@ -23,6 +23,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 CLAIMS = GVR("", "v1", "persistentvolumeclaims")
 VOLUMES = GVR("", "v1", "persistentvolumes")
 ATTACHMENTS = GVR("storage.k8s.io", "v1", "volumeattachments")
+CERTIFICATE_REQUESTS = GVR("certificates.k8s.io", "v1", "podcertificaterequests")
 SLICES = GVR("resource.k8s.io", "v1", "resourceslices")
 
 _ALLOW = Decision(Verdict.ALLOW)
@@ -81,6 +82,7 @@ class NodeAuthorizer:
             ("coordination.k8s.io", "leases"): self._lease,
             ("storage.k8s.io", "csinodes"): self._csi_node,
             ("resource.k8s.io", "resourceslices"): self._slice,
+            ("certificates.k8s.io", "podcertificaterequests"): self._pod_certificate,
             ("", "nodes"): self._node,
             ("", "pods"): self._pod,
         }
@@ -182,6 +184,18 @@ class NodeAuthorizer:
             return _ALLOW
         return _no("can only list/watch/deletecollection resourceslices with nodeName field selector")
 
+    def _pod_certificate(self, node: str, info: RequestInfo) -> Decision:
+        """NodeRestriction looks at what a new request says."""
+        if info.subresource:
+            return _no("cannot authorize PodCertificateRequest subresources")
+        if info.verb == "create":
+            return _ALLOW
+        if info.verb == "get":
+            return self._related(node, info)
+        if info.verb in ("list", "watch") and _requires(info.field_selector, "spec.nodeName", node):
+            return _ALLOW
+        return _no("can only create, get, or list/watch podcertificaterequests with spec.nodeName field selector")
+
     def _node(self, node: str, info: RequestInfo) -> Decision:
         if info.subresource == "status":
             return _ALLOW if info.verb in ("update", "patch") else _no("")
@@ -234,6 +248,8 @@ class NodeAuthorizer:
             return _node_name(self._reader.get(ATTACHMENTS, name)) == node
         if resource == "resourceslices":
             return _node_name(self._reader.get(SLICES, name)) == node
+        if resource == "podcertificaterequests":
+            return _node_name(self._reader.get(CERTIFICATE_REQUESTS, name, namespace)) == node
         if resource == "persistentvolumes":
             return any((claim.get("spec") or {}).get("volumeName") == name for claim in self._claims(node))
         wanted = Reference(resource, name)

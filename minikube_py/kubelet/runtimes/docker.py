@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from minikube_py.client.node_connection import ByteStream, LogRequest, StreamRequest, StreamSession
@@ -227,6 +228,9 @@ class DockerRuntime:
         self, reference: str, credentials: tuple[RegistryCredentials, ...], progress: Callable[[str], None]
     ) -> ImageState:
         return await self._images.pull(reference, credentials, progress)
+
+    async def unpack_image(self, image_id: str, directory: Path) -> None:
+        await self._images.unpack(image_id, directory)
 
     async def images(self) -> list[ImageState]:
         try:

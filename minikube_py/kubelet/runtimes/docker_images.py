@@ -3,13 +3,17 @@
 import asyncio
 import base64
 import re
+import tarfile
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import orjson
 
 from minikube_py.kubelet.runtimes.docker_engine import DockerEngine, EngineError
+from minikube_py.kubelet.runtimes.image_layers import unpack_saved_image
 from minikube_py.kubelet.runtimes.pause_image import (
     PAUSE_IMAGE,
     pause_archive,
@@ -160,6 +164,16 @@ class DockerImages:
             return _pull_failure(reference, error.message)
         return None
 
+    async def unpack(self, image_id: str, directory: Path) -> None:
+        """Write the image's files into the directory."""
+
+        try:
+            with tempfile.TemporaryFile(dir=directory.parent) as archive:
+                await self._engine.lifecycle(lambda client: _save(client, image_id, archive))
+                await asyncio.to_thread(unpack_saved_image, archive, directory)
+        except (EngineError, OSError, ValueError, KeyError, tarfile.TarError) as error:
+            raise RuntimeFailure("FailedMount", f"cannot unpack the image {image_id}: {error}") from error
+
     async def ensure_pause(self) -> None:
         """Load the pause image unless exactly it is there."""
         async with self._pause:
@@ -177,6 +191,12 @@ class DockerImages:
     def forget_pause(self) -> None:
         """Look again before the next sandbox: somebody may have removed the image."""
         self._has_pause = False
+
+
+def _save(client: Any, image_id: str, archive: IO[bytes]) -> None:
+    for chunk in client.get_image(image_id):
+        archive.write(chunk)
+    archive.seek(0)
 
 
 def registry_auth(credentials: RegistryCredentials, registry: str) -> str:

@@ -6,6 +6,7 @@ adopts what runs. `docker` and `fake` implement it and pass one contract suite.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from minikube_py.client.node_connection import ByteStream, LogRequest, StreamRequest, StreamSession
@@ -273,6 +274,15 @@ class ContainerRuntime(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ImageUnpacker(Protocol):
+    """A runtime that can give an image's files; raises RuntimeFailure."""
+
+    async def unpack_image(self, image_id: str, directory: Path) -> None:
+        """Write the image's root file system into the empty directory, with its owners and permissions."""
+        ...
 
 
 @runtime_checkable

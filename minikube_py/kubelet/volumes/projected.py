@@ -1,4 +1,4 @@
-"""`projected` volumes: tokens, ConfigMaps, Secrets and downward fields together in one directory, kept up to date."""
+"""`projected` volumes: tokens, certificates, ConfigMaps, Secrets and downward fields together, kept up to date."""
 
 import asyncio
 
@@ -16,14 +16,14 @@ class ProjectedVolume:
     async def set_up(self, context: VolumeContext) -> ReadyVolume:
         mode = projections.default_mode(context.source)
         files: Files = {}
-        for source in context.source.get("sources") or ():
-            files |= await _files_of(context, source, mode)
+        for index, source in enumerate(context.source.get("sources") or ()):
+            files |= await _files_of(context, source, index, mode)
         path = context.paths.memory_volume(context.pod_uid, "projected", context.name)
         await asyncio.to_thread(atomic_writer.write, path, files, context.fs_group)
         return ReadyVolume(path, is_read_only=True)
 
 
-async def _files_of(context: VolumeContext, source: Object, mode: int) -> Files:
+async def _files_of(context: VolumeContext, source: Object, index: int, mode: int) -> Files:
     match source:
         case {"serviceAccountToken": dict(token)}:
             return await projections.token_files(context, token, mode)
@@ -35,5 +35,7 @@ async def _files_of(context: VolumeContext, source: Object, mode: int) -> Files:
             return projections.downward_files(context, downward, mode)
         case {"clusterTrustBundle": dict(bundle)}:
             return await projections.trust_bundle_files(context, bundle, mode)
+        case {"podCertificate": dict(certificate)}:
+            return await projections.pod_certificate_files(context, certificate, index, mode)
     kinds = ", ".join(sorted(source))
     raise VolumeFailure(f"projected volumes with {kinds or 'an empty source'} are not supported yet")

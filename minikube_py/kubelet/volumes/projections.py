@@ -7,9 +7,11 @@ from typing import Any
 from minikube_py.kubelet import environment, pod_spec
 from minikube_py.kubelet.kinds import CLUSTER_TRUST_BUNDLES, CONFIG_MAPS, SECRETS
 from minikube_py.kubelet.volumes.atomic_writer import File
+from minikube_py.kubelet.volumes.pod_certificates import NotIssued, Source, pem_blocks
 from minikube_py.kubelet.volumes.protocol import VolumeContext, VolumeFailure
 from minikube_py.kubelet.volumes.tokens import DEFAULT_SECONDS
 from minikube_py.objects.errors import ApiError, Object
+from minikube_py.objects.selectors import LabelSelector
 
 DEFAULT_MODE = 0o644
 TOKEN_MODE = 0o600
@@ -69,18 +71,23 @@ def _downward_value(context: VolumeContext, item: Object) -> str:
     selector = item["resourceFieldRef"]
     container = pod_spec.find_container(context.pod, selector.get("containerName") or "")
     spec = container.spec if container is not None else {}
-    return environment.resource_value(spec, selector, context.allocatable)
+    return environment.resource_value(spec, selector, context.sources.allocatable())
 
 
 async def token_files(context: VolumeContext, source: Object, mode: int) -> Files:
     seconds = int(source.get("expirationSeconds") or DEFAULT_SECONDS)
     try:
-        text = await context.tokens.token(context.pod, source.get("audience") or "", seconds)
+        text = await context.sources.tokens.token(context.pod, source.get("audience") or "", seconds)
     except ApiError as error:
         raise VolumeFailure(f"failed to fetch token: {error}") from error
-    owner = _only_user(context.pod)
+    return {source["path"]: _private(context, text, mode)}
+
+
+def _private(context: VolumeContext, text: str, mode: int, user: int | None = None) -> File:
+    """A file for the pod's own user alone, where that is known."""
+    owner = _only_user(context.pod) if user is None else user
     is_private = owner is not None or context.fs_group is not None
-    return {source["path"]: File(text.encode(), TOKEN_MODE if is_private else mode, owner)}
+    return File(text.encode(), TOKEN_MODE if is_private else mode, owner)
 
 
 def _only_user(pod: Object) -> int | None:
@@ -94,14 +101,40 @@ def _only_user(pod: Object) -> int | None:
 
 
 async def trust_bundle_files(context: VolumeContext, source: Object, mode: int) -> Files:
-    if not source.get("name"):
-        raise VolumeFailure("clusterTrustBundle projections by signerName are not supported yet")
-    found = await context.refer(CLUSTER_TRUST_BUNDLES, source["name"], "")
-    if found is None:
-        if source.get("optional"):
-            return {source["path"]: File(b"", mode)}
-        raise VolumeFailure(f'clustertrustbundle "{source["name"]}" not found')
-    return {source["path"]: File((found["spec"].get("trustBundle") or "").encode(), mode)}
+    """One file with the trust anchors of a bundle, or of all bundles of a signer that a label selector picks."""
+    name, signer = source.get("name"), source.get("signerName") or ""
+    if name:
+        one = await context.refer(CLUSTER_TRUST_BUNDLES, name, "")
+        found, missing = [one] if one is not None else [], f'clustertrustbundle "{name}" not found'
+    else:
+        selector = LabelSelector.from_dict(source.get("labelSelector"))
+        fields = f"spec.signerName={signer}"
+        listed = await context.sources.references.select(context.pod_uid, CLUSTER_TRUST_BUNDLES, fields)
+        found = [bundle for bundle in listed if selector.matches(bundle["metadata"].get("labels"))]
+        missing = "combination of signerName and labelSelector matched zero ClusterTrustBundles"
+    if not found and not source.get("optional"):
+        raise VolumeFailure(missing)
+    # Each anchor once, in an order that does not change from one look to the next.
+    blocks = sorted({block for bundle in found for block in pem_blocks(bundle["spec"].get("trustBundle") or "")})
+    return {source["path"]: File("".join(blocks).encode(), mode)}
+
+
+async def pod_certificate_files(context: VolumeContext, source: Object, index: int, mode: int) -> Files:
+    """The key and the chain, in one file or in two. index: the source's place in its volume."""
+    place = Source(context.pod_uid, context.name, index)
+    try:
+        issued = await context.sources.certificates.credentials(context.pod, place, source)
+    except ApiError as error:
+        raise VolumeFailure(f"failed to request a pod certificate: {error}") from error
+    except NotIssued as error:
+        raise VolumeFailure(str(error)) from error
+    texts = {
+        "credentialBundlePath": issued.key + issued.chain,
+        "keyPath": issued.key,
+        "certificateChainPath": issued.chain,
+    }
+    user = source.get("user")
+    return {source[field]: _private(context, text, mode, user) for field, text in texts.items() if source.get(field)}
 
 
 def _mode(item: Object, mode: int) -> int:

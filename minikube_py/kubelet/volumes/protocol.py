@@ -1,12 +1,15 @@
 """The contract of a volume source: make a directory (or file) on the host that containers mount, keep it up to date."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from minikube_py.kubelet.references import References
-from minikube_py.kubelet.runtimes.protocol import RuntimeFailure
+from minikube_py.kubelet.runtimes.protocol import ImageUnpacker, RuntimeFailure
+from minikube_py.kubelet.services import ImageSource
 from minikube_py.kubelet.volumes.node_paths import NodePaths
+from minikube_py.kubelet.volumes.pod_certificates import PodCertificates
 from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR
@@ -20,6 +23,21 @@ class VolumeFailure(RuntimeFailure):
 
 
 @dataclass(frozen=True)
+class NodeSources:
+    """What volumes are filled from. allocatable: the node's amounts, for containers without limits.
+
+    unpacker is None where the runtime can't give an image's files.
+    """
+
+    references: References
+    tokens: Tokens
+    certificates: PodCertificates
+    images: ImageSource
+    allocatable: Callable[[], Mapping[str, str]]
+    unpacker: ImageUnpacker | None = None
+
+
+@dataclass(frozen=True)
 class VolumeContext:
     """One volume of one pod. volume is the entry of spec.volumes; source is its part for this kind of volume."""
 
@@ -27,9 +45,7 @@ class VolumeContext:
     volume: Object
     source: Object
     paths: NodePaths
-    references: References
-    tokens: Tokens
-    allocatable: dict[str, str]
+    sources: NodeSources
 
     @property
     def name(self) -> str:
@@ -51,7 +67,7 @@ class VolumeContext:
     async def refer(self, gvr: GVR, name: str, namespace: str | None = None) -> Object | None:
         """An object of the pod's namespace (or of '' for cluster-scoped kinds), watched from here on."""
         where = self.namespace if namespace is None else namespace
-        return await self.references.get(self.pod_uid, gvr, where, name)
+        return await self.sources.references.get(self.pod_uid, gvr, where, name)
 
 
 @dataclass(frozen=True)

@@ -214,6 +214,10 @@ def terms(*expressions: Object, fields: Object | None = None) -> Object:
     return {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}}
 
 
+def sysctls(*names: str) -> Object:
+    return {"securityContext": {"sysctls": [{"name": name, "value": "1"} for name in names]}}
+
+
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
@@ -229,6 +233,10 @@ def terms(*expressions: Object, fields: Object | None = None) -> Object:
         ({"containers": [container(resources={"requests": {"cpu": "1500m"}})]}, "OutOfcpu"),
         ({"containers": [container(resources={"requests": {"memory": "2Gi"}})]}, "OutOfmemory"),
         ({"containers": [container(resources={"requests": {"cpu": "500m"}})]}, None),
+        (sysctls("kernel.shm_rmid_forced", "net/ipv4/tcp_syncookies"), None),
+        (sysctls("kernel.shm_rmid_forced", "kernel.msgmax"), "SysctlForbidden"),
+        (sysctls("net.ipv4.tcp_syncookies") | {"hostNetwork": True}, "SysctlForbidden"),
+        (sysctls("kernel.shm_rmid_forced") | {"hostIPC": True}, "SysctlForbidden"),
     ],
 )
 def test_refusal(spec: Object, reason: str | None) -> None:

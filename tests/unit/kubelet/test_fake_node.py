@@ -361,7 +361,7 @@ def test_token_renewal_is_patient_when_the_api_is_away(tmp_path: Path) -> None:
 async def test_a_mistake_with_one_pod_does_not_stop_the_others() -> None:
     api, runtime = MemoryApi(), FakeRuntime()
     async with node(api, runtime):
-        broken = pod("broken", securityContext={"sysctls": [{"nonsense": 1}]})
+        broken = pod("broken", containers=[{"name": "c", "image": "nginx:1", "env": [{"nonsense": 1}]}])
         await api.create(PODS, broken, "default")
         await api.create(PODS, pod("good"), "default")
         await asyncio.sleep(200)

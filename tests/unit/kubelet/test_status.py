@@ -210,3 +210,11 @@ def test_qos_class(resources: list[Object], expected: str) -> None:
 def test_dead_sandbox_keeps_the_address_in_the_status() -> None:
     old = build_status(facts(pod(), state()))
     assert build_status(facts(pod(status=old), sandboxes=(sandbox(is_running=False),)))["podIP"] == "10.0.0.1"
+
+
+@pytest.mark.parametrize("given", [{"ending": Ending("OutOfcpu", "no room", 0)}, {}], ids=["now", "after a restart"])
+def test_a_pod_that_was_refused_speaks_of_no_containers(given: dict[str, Any]) -> None:
+    old = {} if given else {"status": {"phase": "Failed", "reason": "OutOfcpu", "message": "no room"}}
+    status = build_status(facts(pod(**old), sandboxes=(), is_stopped=True, **given))
+    assert (status["phase"], status["reason"]) == ("Failed", "OutOfcpu")
+    assert "containerStatuses" not in status

@@ -4,21 +4,33 @@ import asyncio
 import base64
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from minikube_py import clock
-from minikube_py.kubelet.kinds import CONFIG_MAPS, SECRETS
-from minikube_py.kubelet.pod_spec import find_container
+from minikube_py.kubelet.kinds import (
+    CLUSTER_TRUST_BUNDLES,
+    CONFIG_MAPS,
+    NODES,
+    POD_CERTIFICATE_REQUESTS,
+    SECRETS,
+    SERVICE_ACCOUNTS,
+)
+from minikube_py.kubelet.pod_spec import PodContainer, find_container
 from minikube_py.kubelet.pod_volumes import DiskVolumes
 from minikube_py.kubelet.references import References
-from minikube_py.kubelet.runtimes.protocol import Mount, RuntimeFailure
+from minikube_py.kubelet.runtimes.protocol import ImageState, Mount, RuntimeFailure
 from minikube_py.kubelet.volumes import mounting
 from minikube_py.kubelet.volumes.node_paths import NodePaths
+from minikube_py.kubelet.volumes.pod_certificates import PodCertificates
+from minikube_py.kubelet.volumes.protocol import NodeSources
 from minikube_py.kubelet.volumes.tokens import Tokens
 from minikube_py.objects.errors import Object
 from minikube_py.reconciling.informer import InformerSet
@@ -32,6 +44,23 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     mounting.unmount_below(tmp_path)
 
 
+class PresentImages:
+    """An ImageSource whose images are all there."""
+
+    async def ensure(self, pod: Object, container: PodContainer, progress: Callable[[str], None]) -> ImageState:
+        return ImageState(f"sha256:{container.image}", (container.image,), (), 1)
+
+    def forget_back_off(self, pod_uid: str) -> None:
+        return None
+
+
+class Unpacker:
+    """Images of one file each, which holds the image's id."""
+
+    async def unpack_image(self, image_id: str, directory: Path) -> None:
+        (directory / "id").write_text(image_id)
+
+
 class Node:
     """The volume part of a node and the pods that were told of changes."""
 
@@ -41,7 +70,16 @@ class Node:
         self.informers = InformerSet(self.api)  # type: ignore[arg-type]
         references = References(self.informers, self.changed.append)
         tokens = Tokens(self.api)  # type: ignore[arg-type]
-        self.volumes = DiskVolumes(NodePaths(data_dir), references, tokens, lambda: {"cpu": "4"})
+        certificates = PodCertificates(self.api, references, "node-1")  # type: ignore[arg-type]
+        sources = NodeSources(
+            references=references,
+            tokens=tokens,
+            certificates=certificates,
+            images=PresentImages(),
+            allocatable=lambda: {"cpu": "4"},
+            unpacker=Unpacker(),
+        )
+        self.volumes = DiskVolumes(NodePaths(data_dir), sources)
 
     async def config_map(self, name: str, data: dict[str, str]) -> None:
         obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "ns"}, "data": data}
@@ -239,9 +277,115 @@ async def _unknown(data_dir: Path) -> None:
     async with node(data_dir) as made:
         with pytest.raises(RuntimeFailure, match="no volume plugin matched"):
             await made.volumes.set_up(pod({"nfs": {"server": "x", "path": "/"}}))
-        with pytest.raises(RuntimeFailure, match="image volumes are not supported yet"):
-            await made.volumes.set_up(pod({"image": {"reference": "x"}}))
 
 
 def test_unknown_sources_are_refused_clearly(data_dir: Path) -> None:
     _unknown(data_dir)
+
+
+@virtual_time
+async def _image(data_dir: Path) -> None:
+    async with node(data_dir) as made:
+        mount = await mount_of(made, pod({"image": {"reference": "model:1"}}))
+        assert mount.read_only
+        assert Path(mount.host_path, "id").read_text() == "sha256:model:1"
+
+
+def test_image_volumes_hold_the_images_files(data_dir: Path) -> None:
+    _image(data_dir)
+
+
+def anchor(text: str) -> str:
+    return f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n"
+
+
+async def bundle(made: Node, name: str, anchors: str, signer: str = "", labels: dict[str, str] | None = None) -> None:
+    spec = {"trustBundle": anchors} | ({"signerName": signer} if signer else {})
+    obj = {"kind": "ClusterTrustBundle", "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
+    await made.api.create(CLUSTER_TRUST_BUNDLES, obj)
+
+
+async def projected(made: Node, source: Object) -> Path:
+    mount = await mount_of(made, pod({"projected": {"sources": [source]}}))
+    return Path(mount.host_path)
+
+
+async def trusted(made: Node, **source: Any) -> str:
+    return (await projected(made, {"clusterTrustBundle": {"path": "ca.pem", **source}}) / "ca.pem").read_text()
+
+
+@virtual_time
+async def _trust_bundles(data_dir: Path) -> None:
+    async with node(data_dir) as made:
+        await bundle(made, "plain", "a comment\n" + anchor("QQ==") + anchor("QQ=="))
+        await bundle(made, "s:1", anchor("Yg=="), "x.y/s", {"alive": "true"})
+        await bundle(made, "s:2", anchor("Yw==") + anchor("Yg=="), "x.y/s", {"alive": "false"})
+        await bundle(made, "t:1", anchor("ZA=="), "x.y/t")
+        assert await trusted(made, name="plain") == anchor("QQ==")
+        assert await trusted(made, signerName="x.y/s", labelSelector={}) == anchor("Yg==") + anchor("Yw==")
+        living = {"matchLabels": {"alive": "true"}}
+        assert await trusted(made, signerName="x.y/s", labelSelector=living) == anchor("Yg==")
+        assert await trusted(made, signerName="x.y/s", optional=True) == ""
+        assert await trusted(made, name="missing", optional=True) == ""
+        with pytest.raises(RuntimeFailure, match="matched zero ClusterTrustBundles"):
+            await trusted(made, signerName="x.y/s")
+        with pytest.raises(RuntimeFailure, match='clustertrustbundle "missing" not found'):
+            await trusted(made, name="missing")
+
+
+def test_trust_bundles_by_name_and_by_signer(data_dir: Path) -> None:
+    _trust_bundles(data_dir)
+
+
+async def answer(made: Node, condition: str, refresh_at: str = "") -> Object:
+    """What a signer does with the one request that nobody has answered."""
+    requests = (await made.api.list(POD_CERTIFICATE_REQUESTS)).items
+    (request,) = [r for r in requests if not r.get("status")]
+    status: Object = {"conditions": [{"type": condition, "status": "True", "reason": "R", "message": "m"}]}
+    if refresh_at:
+        status |= {"certificateChain": anchor("Y2VydA=="), "beginRefreshAt": refresh_at}
+    await made.api.update(POD_CERTIFICATE_REQUESTS, {**request, "status": status})
+    return request
+
+
+@virtual_time
+async def _pod_certificate(data_dir: Path) -> None:
+    source = {
+        "signerName": "x.y/s",
+        "keyType": "ED25519",
+        "maxExpirationSeconds": 3600,
+        "credentialBundlePath": "bundle.pem",
+        "userAnnotations": {"a/b": "c"},
+    }
+    async with node(data_dir) as made:
+        for gvr, name, namespace in ((NODES, "node-1", ""), (SERVICE_ACCOUNTS, "default", "ns")):
+            await made.api.create(gvr, {"metadata": {"name": name, "uid": f"{name}-uid"}}, namespace)
+        for _ in range(2):
+            with pytest.raises(RuntimeFailure, match="credential bundle is not issued yet"):
+                await projected(made, {"podCertificate": source})
+        now = clock.now()
+        made.changed.clear()
+        request = await answer(made, "Issued", clock.rfc3339(now + timedelta(hours=1)))
+        await asyncio.sleep(1)
+        assert made.changed == ["u-1"]
+        spec = request["spec"]
+        assert (spec["nodeName"], spec["podUID"], spec["maxExpirationSeconds"]) == ("node-1", "u-1", 3600)
+        assert spec["unverifiedUserAnnotations"] == {"a/b": "c"}
+        stub = x509.load_der_x509_csr(base64.b64decode(spec["stubPKCS10Request"]))
+        assert stub.is_signature_valid
+        text = (await projected(made, {"podCertificate": source}) / "bundle.pem").read_text()
+        key = serialization.load_pem_private_key(text.encode(), None)
+        assert text.endswith(anchor("Y2VydA=="))
+        assert key.public_key() == stub.public_key()
+        due = made.volumes.refresh_at("u-1")
+        assert now.timestamp() + 3599 <= due < now.timestamp() + 3900
+        await asyncio.sleep(due - clock.seconds())
+        await projected(made, {"podCertificate": source})
+        await answer(made, "Denied")
+        await asyncio.sleep(1)
+        with pytest.raises(RuntimeFailure, match='permanently denied: reason="R" message="m"'):
+            await projected(made, {"podCertificate": source})
+
+
+def test_pod_certificates_are_asked_for_and_renewed(data_dir: Path) -> None:
+    _pod_certificate(data_dir)
