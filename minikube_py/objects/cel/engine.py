@@ -1,87 +1,77 @@
-"""Compiles and evaluates CEL expressions; the evaluator is an optional extra and is loaded when first needed.
+"""Compiles and evaluates CEL expressions in an environment: variables with types, functions, message types.
 
-The one module that knows cel-expr-python. Source: the CEL language definition, the CEL pages of the Kubernetes
-documentation (which libraries expressions may use).
+The parser is cel-expr-python, an optional extra; checking and evaluating are here, because only so can costs be
+counted, values have Kubernetes' types, and variables be lazy (docs/decisions/022). Source: the CEL language
+definition, the CEL pages of the Kubernetes documentation.
 """
 
-import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
-_PREFIX = "INVALID_ARGUMENT: "
+from minikube_py.objects.cel import checker
+from minikube_py.objects.cel.checker import NoStructs, StructTypes
+from minikube_py.objects.cel.evaluator import Compiler, Frame, Run
+from minikube_py.objects.cel.library.catalog import BASE
+from minikube_py.objects.cel.overloads import Function
+from minikube_py.objects.cel.syntax import is_available
+from minikube_py.objects.cel.values import CelError, CelType, CostExceeded, EvaluationError
 
+__all__ = [
+    "CelError", "CelType", "CostExceeded", "Environment", "EvaluationError", "Frame", "Program", "compile_expression",
+    "is_available",
+]  # fmt: skip
 
-class CelError(Exception):
-    """An expression that can't be compiled, or that failed; the text is the evaluator's, without its status codes."""
+PER_CALL_LIMIT = 1_000_000
+"""What one expression may cost, as in Kubernetes."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled expression. `type_name` is the type it gives, as CEL calls it (BOOL, STRING, DYN, ...)."""
+    """A compiled expression and the type it gives."""
 
-    expression: Any
-    type_name: str
+    text: str
+    run: Run = field(repr=False)
+    type: CelType = checker.DYN
 
-    def evaluate(self, variables: Mapping[str, Any]) -> Any:
-        """The plain value. Raises CelError for errors while evaluating."""
+    def evaluate(self, variables: Mapping[str, Any], limit: int = PER_CALL_LIMIT) -> Any:
+        """The value. Raises EvaluationError for errors while evaluating, CostExceeded."""
+        return self.measure(variables, limit)[0]
+
+    def measure(self, variables: Mapping[str, Any], limit: int = PER_CALL_LIMIT) -> tuple[Any, int]:
+        """The value and what it cost."""
+        frame = Frame(dict(variables), limit)
         try:
-            found = self.expression.eval(data=dict(variables))
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise CelError(_clean(str(error))) from None
-        if found.type().name() == "ERROR":
-            raise CelError(_clean(str(found.plain_value())))
-        return found.plain_value()
+            value = self.run(frame)
+        except RecursionError:
+            raise EvaluationError("expression is nested too deeply") from None
+        frame.charge(0)
+        return value, frame.cost
 
 
-def is_available() -> bool:
-    return importlib.util.find_spec("cel_expr_python") is not None
+@dataclass(frozen=True)
+class Environment:
+    """What expressions may name."""
+
+    variables: Mapping[str, CelType]
+    functions: Mapping[str, Function] = field(default_factory=lambda: BASE, repr=False)
+    structs: StructTypes = field(default_factory=NoStructs, repr=False)
+
+    def compile(self, text: str) -> Program:
+        """Raises CelError with the compiler's text, or because no parser is installed."""
+        tree, kind = checker.check(text, self.variables, self.functions, self.structs)
+        try:
+            return Program(text, Compiler(self.functions).compile(tree), kind)
+        except RecursionError:
+            raise CelError("expression is nested too deeply") from None
+
+    def check(self, text: str) -> CelType:
+        """The type of an expression, without making a program of it. Raises CelError."""
+        return checker.check(text, self.variables, self.functions, self.structs)[1]
 
 
 @lru_cache(maxsize=4096)
 def compile_expression(text: str, variables: tuple[str, ...]) -> Program:
     """Compiles an expression over variables of any type. Raises CelError."""
-    if not is_available():
-        raise CelError("no CEL evaluator is installed: install mkube with the extra `cel`")
-    try:
-        expression = _environment(variables).compile(text)
-    except (RuntimeError, ValueError) as error:
-        raise CelError(_clean(str(error))) from None
-    return Program(expression, expression.return_type().name())
-
-
-@cache
-def _environment(variables: tuple[str, ...]) -> Any:
-    from cel_expr_python import cel  # noqa: PLC0415  heavy, and an optional extra
-    from cel_expr_python.ext import (  # noqa: PLC0415
-        ext_bindings,
-        ext_encoders,
-        ext_optional,
-        ext_strings,
-    )
-
-    from minikube_py.objects.cel.functions import declarations  # noqa: PLC0415  built on the evaluator's own types
-
-    extensions = [
-        ext_strings.ExtStrings(),
-        ext_optional.ExtOptional(),
-        ext_bindings.ExtBindings(),
-        ext_encoders.ExtEncoders(),
-    ]
-    declared = {name: cel.Type.DYN for name in variables}
-    return cel.NewEnv(variables=declared, extensions=extensions, functions=declarations(cel))
-
-
-_CODES = ("INVALID_ARGUMENT: ", "NOT_FOUND: ", "UNKNOWN: ", "OUT_OF_RANGE: ", "INTERNAL: ")
-
-
-def _clean(text: str) -> str:
-    for code in _CODES:
-        text = text.removeprefix(code)
-        text = text.replace(f" [{code[:-2]}]", "")
-    if text.startswith("No matching overloads found"):
-        return "no such overload"
-    if text.startswith("Key not found in map : "):
-        return "no such key: " + text.removeprefix("Key not found in map : ").strip('"')
-    return "division by zero" if text == "divide by zero" else text
+    return Environment(dict.fromkeys(variables, checker.DYN)).compile(text)

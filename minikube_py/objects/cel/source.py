@@ -43,22 +43,6 @@ def names_variable(text: str, name: str) -> bool:
     return any(token == name and (i == 0 or tokens[i - 1] != ".") for i, token in enumerate(tokens))
 
 
-def selections(text: str, variable: str) -> list[list[str]]:
-    """The chains of fields that are selected from a variable: `self.a.b.size()` gives [a, b]."""
-    tokens, chains = _tokens(text), []
-    for i, token in enumerate(tokens):
-        if token != variable or (i and tokens[i - 1] == "."):
-            continue
-        chain, at = [], i + 1
-        while at + 1 < len(tokens) and tokens[at] == "." and re.match(r"[A-Za-z_]", tokens[at + 1]):
-            if at + 2 < len(tokens) and tokens[at + 2] == "(":
-                break
-            chain.append(tokens[at + 1])
-            at += 2
-        chains.append(chain)
-    return chains
-
-
 def loop_depth(text: str) -> int:
     """How many loops stand inside each other at most."""
     tokens, stack, deepest = _tokens(text), list[bool](), 0

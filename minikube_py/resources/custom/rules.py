@@ -1,7 +1,7 @@
 """Runs the x-kubernetes-validations rules (CEL) of a custom schema over objects.
 
-Costs are bounds, not Kubernetes' counts: how often the innermost loop of a rule could run over the largest list that
-the schema allows (when the definition is written) or that the object has (when a rule is run).
+The cost of a definition is a bound, not Kubernetes' estimate: how often the innermost loop of a rule could run over the
+largest list that the schema allows. The cost of running rules is counted.
 Source: apiextensions-apiserver pkg/apiserver/schema/cel, the CEL pages of the Kubernetes documentation.
 """
 
@@ -9,15 +9,18 @@ import base64
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from minikube_py import clock
-from minikube_py.objects.cel import engine, source
-from minikube_py.objects.cel.engine import CelError, Program
+from minikube_py.objects.cel import source
+from minikube_py.objects.cel.checker import optional_of
+from minikube_py.objects.cel.engine import PER_CALL_LIMIT, CelError, CostExceeded, Environment, Program
+from minikube_py.objects.cel.library.standard import to_duration
+from minikube_py.objects.cel.values import NONE, Optional
+from minikube_py.resources.cel_types import SchemaTypes
 from minikube_py.resources.custom.checks import MISSING, correlate
 from minikube_py.resources.custom.field_paths import resolve_field_path
-from minikube_py.resources.custom.structural import META_FIELDS, Structural
+from minikube_py.resources.custom.structural import Structural
 from minikube_py.resources.fields import FieldErrors, Path
 
 _LOG = logging.getLogger(__name__)
@@ -25,10 +28,10 @@ BLOCKING = frozenset((
     "FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid",
 ))  # fmt: skip
 """Reasons after which rules are not run: they could not trust the object."""
-PER_CALL_LIMIT = 1_000_000
+BUDGET = 10_000_000
+"""What all rules of an object may cost together, as in Kubernetes."""
 _UNBOUNDED = 1_000_000
 _MAX_MESSAGE = 5 * 1024
-_VARIABLES = ("oldSelf", "self")
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,11 @@ def _compile(raw: Mapping[str, Any], place: Structural) -> Rule:
     message = (raw.get("messageExpression") or "").strip()
     uses_old, depth = source.names_variable(text, "oldSelf"), source.loop_depth(text)
     is_optional = bool(raw.get("optionalOldSelf"))
-    program, error = _try_compile(text, place, is_optional, "BOOL", "cel expression must evaluate to a bool")
+    program, error = _try_compile(text, place, is_optional, "bool", "cel expression must evaluate to a bool")
     found, message_error = None, ""
     if message:
         wrong = "messageExpression must evaluate to a string"
-        found, message_error = _try_compile(message, place, False, "STRING", wrong)
+        found, message_error = _try_compile(message, place, False, "string", wrong)
         if message_error.startswith("compilation"):
             message_error = f"messageExpression {message_error}"
     path = ""
@@ -82,36 +85,14 @@ def _compile(raw: Mapping[str, Any], place: Structural) -> Rule:
 def _try_compile(
     text: str, place: Structural, is_optional: bool, wanted: str, wrong: str
 ) -> tuple[Program | None, str]:
+    types = SchemaTypes()
+    scope = types.rule_scope(place.raw, "selfType", is_resource=bool(place.properties) and place.type == "object")
+    before = optional_of(scope) if is_optional else scope
     try:
-        program = engine.compile_expression(text, _VARIABLES)
-        for variable in _VARIABLES:
-            if variable == "self" or not is_optional:
-                _check_fields(text, variable, place)
-        if is_optional:
-            # The evaluator can't be handed an optional, so the expression makes its own of a list of none or one.
-            bound = f"cel.bind(oldSelf, size(oldSelf) > 0 ? optional.of(oldSelf[0]) : optional.none(), ({text}))"
-            program = engine.compile_expression(bound, _VARIABLES)
+        program = Environment({"self": scope, "oldSelf": before}, structs=types).compile(text)
     except CelError as error:
         return None, f"compilation failed: {error}"
-    return (program, "") if program.type_name in (wanted, "DYN") else (None, wrong)
-
-
-def _check_fields(text: str, variable: str, place: Structural) -> None:
-    """Fields that the schema does not declare can't be used. Raises CelError."""
-    for chain in source.selections(text, variable):
-        here: Structural | None = place
-        for name in chain:
-            if here is None or not here.properties or here.type != "object":
-                break
-            escaped: dict[str, Structural | None] = {
-                source.escape(key): child for key, child in here.properties.items()
-            }
-            escaped = {**dict.fromkeys(META_FIELDS, None), **escaped}
-            if name not in escaped:
-                column = text.find(f".{name}") + 1
-                pointer = "." * (column - 1) + "^"
-                raise CelError(f"ERROR: <input>:1:{column}: undefined field '{name}'\n | {text}\n | {pointer}")
-            here = escaped[name]
+    return (program, "") if program.type.name in (wanted, "dyn") else (None, wrong)
 
 
 def largest_list(place: Structural) -> int:
@@ -123,6 +104,13 @@ def largest_list(place: Structural) -> int:
     elif place.allows_additional or place.preserve:
         longest = max(longest, place.raw.get("maxProperties") or _UNBOUNDED)
     return longest
+
+
+@dataclass
+class Budget:
+    """What the rules of one object may still cost; negative: it is used up."""
+
+    left: int = BUDGET
 
 
 @dataclass(frozen=True)
@@ -150,45 +138,52 @@ class RuleSet:
 
     def validate(self, new: Any, old: Any, errors: FieldErrors, path: Path | None = None) -> None:
         """old is None, or MISSING, where there is nothing to compare with."""
-        if new is None:
+        self._walk(new, old, errors, path or Path(), Budget())
+
+    def _walk(self, new: Any, old: Any, errors: FieldErrors, path: Path, budget: Budget) -> None:
+        if new is None or budget.left < 0:
             return
-        path = path or Path()
         before = None if old is MISSING else old
         if self.rules:
-            _run(self, new, before, path, errors)
+            _run(self, (new, before), path, errors, budget)
         if isinstance(new, dict):
             held = before if isinstance(before, dict) else {}
             for key, value in new.items():
                 inner = (self.properties or {}).get(key)
                 if inner is not None:
-                    inner.validate(value, held.get(key), errors, path.child(key))
+                    inner._walk(value, held.get(key), errors, path.child(key), budget)
                 elif self.additional is not None and key not in self.place.properties:
-                    self.additional.validate(value, held.get(key), errors, path.key(key))
+                    self.additional._walk(value, held.get(key), errors, path.key(key), budget)
         elif isinstance(new, list) and self.items is not None:
             find = correlate(self.place, before)
             for index, item in enumerate(new):
-                self.items.validate(item, find(item), errors, path.index(index))
+                self.items._walk(item, find(item), errors, path.index(index), budget)
 
 
-def _run(rules: RuleSet, new: Any, old: Any, path: Path, errors: FieldErrors) -> None:
+def _run(rules: RuleSet, states: tuple[Any, Any], path: Path, errors: FieldErrors, budget: Budget) -> None:
     place = rules.place
+    new, old = states
     current, before = to_cel(new, place), to_cel(old, place)
-    size = _size(new)
     for rule in rules.rules:
         is_optional = bool(rule.raw.get("optionalOldSelf"))
         if rule.uses_old_self and old is None and not is_optional:
             continue
-        held = ([] if old is None else [before]) if is_optional else before
+        held = (NONE if old is None else Optional.of(before)) if is_optional else before
         variables = {"self": current, "oldSelf": held}
-        if rule.depth and size**rule.depth > PER_CALL_LIMIT:
-            why = f"call cost exceeds limit for rule: {rule.shown}"
-            errors.invalid(path, place.type, f"'{why}': no further validation rules will be run due to {why}")
-            return
         if rule.program is None:
             errors.invalid(path, place.type, f"rule compile error: {rule.error}")
             continue
         try:
-            is_satisfied = rule.program.evaluate(variables) is True
+            found, cost = rule.program.measure(variables, min(PER_CALL_LIMIT, budget.left))
+            budget.left -= cost
+            is_satisfied = found is True
+        except CostExceeded:
+            why = f"call cost exceeds limit for rule: {rule.shown}"
+            if budget.left < PER_CALL_LIMIT:
+                why = "validation failed due to running out of cost budget"
+            errors.invalid(path, place.type, f"'{why}': no further validation rules will be run due to {why}")
+            budget.left = -1
+            return
         except CelError as error:
             errors.invalid(path, place.type, f"{error} evaluating rule: {rule.shown}")
             continue
@@ -231,15 +226,6 @@ def _message(rule: Rule, variables: Mapping[str, Any]) -> str:
     return (rule.raw.get("message") or "").strip() or f"failed rule: {rule.text.strip()}"
 
 
-def _size(value: Any) -> int:
-    """The length of the longest list or map in a value."""
-    if isinstance(value, dict):
-        return max(len(value), max((_size(child) for child in value.values()), default=0))
-    if isinstance(value, list):
-        return max(len(value), max((_size(child) for child in value), default=0))
-    return 1
-
-
 def to_cel(value: Any, place: Structural | None) -> Any:
     """A value as rules see it: escaped field names, times and bytes by format, of metadata only the names."""
     if isinstance(value, dict):
@@ -269,12 +255,7 @@ def _formatted(value: str, name: str) -> Any:
         if name == "byte":
             return base64.b64decode(value)
         if name == "duration":
-            return _duration(value)
-    except ValueError:
+            return to_duration(value)
+    except (CelError, ValueError):
         return value
     return value
-
-
-def _duration(text: str) -> timedelta:
-    found: timedelta = engine.compile_expression("duration(self)", ("self",)).evaluate({"self": text})
-    return found
