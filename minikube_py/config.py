@@ -51,6 +51,8 @@ class NetworkConfig:
     service_cidr: str = "10.43.0.0/16"
     cluster_dns: str = "10.43.0.10"
     cluster_domain: str = "cluster.local"
+    load_balancer_cidr: str = "10.44.0.0/24"
+    """Where Services of type LoadBalancer get their address; '' gives them none."""
 
     def __post_init__(self) -> None:
         cluster = _network("--cluster-cidr", self.cluster_cidr)
@@ -61,6 +63,11 @@ class NetworkConfig:
             raise ConfigError(f"--cluster-cidr {cluster} has no room for a node's /24")
         if service.prefixlen < 12 or service.prefixlen > 28:
             raise ConfigError(f"--service-cidr {service} must have a prefix of 12 to 28 bits")
+        if self.load_balancer_cidr:
+            balancers = _network("--load-balancer-cidr", self.load_balancer_cidr)
+            for flag, other in (("--cluster-cidr", cluster), ("--service-cidr", service)):
+                if balancers.overlaps(other):
+                    raise ConfigError(f"--load-balancer-cidr {balancers} and {flag} {other} overlap")
         try:
             dns = ipaddress.IPv4Address(self.cluster_dns)
         except ValueError:

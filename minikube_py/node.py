@@ -60,6 +60,7 @@ async def running_node(options: NodeOptions) -> AsyncIterator[Kubelet]:
         cluster_cidr=options.network.cluster_cidr,
         service_cidr=options.network.service_cidr,
         cluster_dns=options.network.cluster_dns,
+        load_balancer_cidr=options.network.load_balancer_cidr,
     )
     network = NetlinkNetwork(config)
     runtime = DockerRuntime(Owner(options.cluster_id, options.name), network, options.docker_host)
@@ -135,6 +136,7 @@ async def _run_network_parts(options: NodeOptions, config: PodNetworkConfig, kub
             addresses=kubelet.status.addresses,
             dns_ip=options.network.cluster_dns,
             dns_endpoint=Endpoint(gateway, port, is_local=True),
+            health_address=gateway,
         )
         group.create_task(informers.run(), name=f"informers of the proxy of {options.name}")
         group.create_task(ServiceProxy(informers, backend, view).run(), name=f"proxy of {options.name}")

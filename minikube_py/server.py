@@ -26,8 +26,9 @@ from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.mkube_objects import write_mkube_objects
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.client.connected_nodes import ConnectedNodes
+from minikube_py.cloud.catalog import PROVIDERS
 from minikube_py.config import ServerConfig
-from minikube_py.controllers.context import ControllerContext, ControllerOptions
+from minikube_py.controllers.context import SERVICES, ControllerContext, ControllerOptions
 from minikube_py.controllers.runner import run_controllers
 from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
 from minikube_py.node import NodeOptions, host_address, needs_root, running_node
@@ -53,6 +54,12 @@ class Server:
         self.port = config.https_listen_port
         self.is_ready = False
         self.ssl_context: ssl.SSLContext | None = None
+
+    @property
+    def simulated(self) -> tuple[str, ...]:
+        """The names of the simulated nodes."""
+        named = self.config.node_names if self.config.container_runtime == "fake" else ()
+        return (*named, *self.config.fake_node_names)
 
     @property
     def url(self) -> str:
@@ -148,14 +155,16 @@ def _first_objects(server: Server, pki: Pki) -> FirstObjectsOptions:
 
 def _start_controllers(server: Server, api: Api, pki: Pki, registry: KindRegistry, group: asyncio.TaskGroup) -> None:
     network = server.config.network
+    informers = InformerSet(api.client("system:kube-controller-manager"))
+    services = informers.informer(SERVICES)
     options = ControllerOptions(
         cluster_cidr=network.cluster_cidr,
         service_cidr=network.service_cidr,
         root_ca_pem=pki.server_ca_pem.decode(),
         signing=CertificateSigner(pki),
         secret_tokens=api.tokens,
+        cloud=PROVIDERS["local"](network.load_balancer_cidr, lambda: services.cache, lambda: server.simulated),
     )
-    informers = InformerSet(api.client("system:kube-controller-manager"))
     context = ControllerContext(client_for=api.controller, informers=informers, options=options, kinds=registry)
     start(group, informers.run(), "controllers' informers")
     start(group, run_controllers(context), "controllers")
@@ -190,10 +199,8 @@ async def _report_ready(server: Server, api: Api, pki: Pki, started: float) -> N
 
 def _start_nodes(server: Server, api: Api, cluster_id: str, group: asyncio.TaskGroup) -> None:
     config = server.config
-    fakes = config.fake_node_names
-    if config.container_runtime == "fake":
-        fakes = (*config.node_names, *fakes)
-    else:
+    fakes = server.simulated
+    if config.container_runtime != "fake":
         for name in config.node_names:
             start(group, _run_node(server, api, cluster_id, name), f"node {name}")
     if fakes:

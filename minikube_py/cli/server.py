@@ -21,6 +21,11 @@ from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_r
 @flag("--disable-agent", is_flag=True, help="Run the control plane without a node.")
 @flag("--cluster-cidr", default="10.42.0.0/16", help="The range of pod addresses.")
 @flag("--service-cidr", default="10.43.0.0/16", help="The range of Service addresses.")
+@flag(
+    "--load-balancer-cidr",
+    default="10.44.0.0/24",
+    help="The range of addresses for Services of type LoadBalancer; '' gives none.",
+)
 @flag("--cluster-dns", default="10.43.0.10", help="The address of cluster DNS.")
 @flag("--cluster-domain", default="cluster.local", help="The cluster's DNS domain.")
 @flag(
@@ -56,6 +61,7 @@ def server(
     disable_agent: bool,
     cluster_cidr: str,
     service_cidr: str,
+    load_balancer_cidr: str,
     cluster_dns: str,
     cluster_domain: str,
     write_kubeconfig: Path | None,
@@ -78,7 +84,7 @@ def server(
             nodes=nodes,
             fake_nodes=fake_nodes,
             disable_agent=disable_agent,
-            network=NetworkConfig(cluster_cidr, service_cidr, cluster_dns, cluster_domain),
+            network=NetworkConfig(cluster_cidr, service_cidr, cluster_dns, cluster_domain, load_balancer_cidr),
             write_kubeconfig=write_kubeconfig,
             token=token,
             tls_sans=tls_san,

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from minikube_py.controllers.cloudnode import CloudNodeController
+from minikube_py.controllers.cloudnodelifecycle import CloudNodeLifecycleController
 from minikube_py.controllers.clusterroleaggregation import ClusterRoleAggregationController
 from minikube_py.controllers.context import ControllerContext
 from minikube_py.controllers.cronjob import CronJobController
@@ -32,6 +34,7 @@ from minikube_py.controllers.resourcequota import ResourceQuotaController
 from minikube_py.controllers.rootcacert import RootCaPublisher
 from minikube_py.controllers.service_account_token import ServiceAccountTokenController
 from minikube_py.controllers.serviceaccount import ServiceAccountController
+from minikube_py.controllers.servicelb import ServiceLoadBalancerController
 from minikube_py.controllers.statefulset import StatefulSetController
 from minikube_py.controllers.tainteviction import TaintEvictionController
 from minikube_py.controllers.token_cleaner import TokenCleaner
@@ -44,6 +47,8 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "rootcacert": RootCaPublisher,
     "nodeipam": NodeIpamController,
     "nodelifecycle": NodeLifecycleController,
+    "cloud-node": CloudNodeController,
+    "cloud-node-lifecycle": CloudNodeLifecycleController,
     "tainteviction": TaintEvictionController,
     "podgc": PodGarbageCollector,
     "csr-approving": CertificateApprover,
@@ -69,6 +74,7 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "pvcprotection": ClaimProtectionController,
     "pvprotection": VolumeProtectionController,
     "resourcequota": ResourceQuotaController,
+    "service-lb": ServiceLoadBalancerController,
     "endpoints": EndpointsController,
     "endpointslice": EndpointSliceController,
     "endpointslicemirroring": EndpointSliceMirroringController,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from minikube_py.client.protocol import Client
+from minikube_py.cloud.protocol import CloudProvider
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.kind import GVR, ResourceKind
 
@@ -32,6 +33,7 @@ class ControllerOptions:
     root_ca_pem: str = ""
     signing: Any = None
     secret_tokens: Any = None
+    cloud: CloudProvider | None = None
     workers: int = 5
     extra: dict[str, Any] = field(default_factory=dict)
 

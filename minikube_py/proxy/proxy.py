@@ -6,7 +6,8 @@ import logging
 from minikube_py import ids
 from minikube_py.client.protocol import Selection
 from minikube_py.proxy.backends.protocol import ProxyBackend, RuleSet
-from minikube_py.proxy.rules import NodeView, build_rules
+from minikube_py.proxy.health_checks import HealthCheckPorts
+from minikube_py.proxy.rules import NodeView, build_rules, health_checks
 from minikube_py.reconciling.informer import InformerEvent, InformerSet
 from minikube_py.resources.kind import GVR
 
@@ -33,6 +34,7 @@ class ServiceProxy:
         self._pods = informers.informer(PODS, Selection(field_selector=f"spec.nodeName={node.name}"))
         self._changed = asyncio.Event()
         self._applied: RuleSet | None = None
+        self._health = HealthCheckPorts(node.health_address) if node.health_address else None
 
     async def run(self) -> None:
         """Until cancelled; the rules stay on the host then, so that Services outlive a restart."""
@@ -46,6 +48,8 @@ class ServiceProxy:
         finally:
             for leave in unsubscribe:
                 leave()
+            if self._health is not None:
+                self._health.close()
 
     def _note(self, event: InformerEvent) -> None:
         self._changed.set()
@@ -57,6 +61,8 @@ class ServiceProxy:
             await asyncio.sleep(_GATHER_SECONDS)
             self._changed.clear()
             rules = build_rules(self._services.cache, self._slices.cache, self._pods.cache, self._node)
+            if self._health is not None:
+                await self._health.apply(health_checks(self._services.cache, rules))
             if rules == self._applied:
                 continue
             try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from minikube_py.objects.errors import Object
 from minikube_py.proxy.backends.protocol import Endpoint, HostPort, RuleSet, ServicePort
+from minikube_py.proxy.health_checks import HealthCheck
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
@@ -27,6 +28,8 @@ class NodeView:
     """The cluster DNS address, which every node answers by itself; '' leaves it to the Service's endpoints."""
     dns_endpoint: Endpoint | None = None
     """Where this node's DNS server listens."""
+    health_address: str = ""
+    """Where this node answers on health check node ports; '' for nowhere."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,47 @@ def _service_ports(service: Object, slices: list[Object], node: NodeView) -> lis
                 external_local_only=is_external and spec.get("externalTrafficPolicy") == "Local",
                 internal_local_only=spec.get("internalTrafficPolicy") == "Local",
                 local_endpoints=usable([one for one in candidates if one.endpoint.is_local]),
+                local_ready=_ready_here(candidates) if spec.get("healthCheckNodePort") else (),
                 source_ranges=_source_ranges(spec) if kind == "LoadBalancer" else (),
             )
         )
+    health_port = spec.get("healthCheckNodePort") or 0
+    if health_port and kind == "LoadBalancer" and node.health_address:
+        ports.append(_health_port(service, health_port, node.health_address))
     return ports
+
+
+def _health_port(service: Object, port: int, address: str) -> ServicePort:
+    """The health check's port on every address of the node, as a node port that leads to the node itself."""
+    return ServicePort(
+        namespace=service["metadata"]["namespace"],
+        name=service["metadata"]["name"],
+        port_name="health-check",
+        protocol="tcp",
+        port=port,
+        node_port=port,
+        endpoints=(Endpoint(address, port, is_local=True),),
+    )
+
+
+def health_checks(services: Iterable[Object], rules: RuleSet) -> dict[int, HealthCheck]:
+    """What to tell on which health check node port. `rules` are those of this node for the same Services."""
+    endpoints: dict[tuple[str, str], set[str]] = {}
+    for port in rules.services:
+        found = endpoints.setdefault((port.namespace, port.name), set())
+        found.update(port.local_ready)
+    checks: dict[int, HealthCheck] = {}
+    for service in services:
+        spec, metadata = service.get("spec") or {}, service["metadata"]
+        port_number = spec.get("healthCheckNodePort") or 0
+        if port_number and spec.get("type") == "LoadBalancer" and is_proxied(service):
+            local = len(endpoints.get((metadata["namespace"], metadata["name"]), ()))
+            checks[port_number] = HealthCheck(metadata["namespace"], metadata["name"], local)
+    return checks
+
+
+def _ready_here(candidates: list[_Candidate]) -> tuple[str, ...]:
+    return tuple(sorted({one.endpoint.ip for one in candidates if one.is_ready and one.endpoint.is_local}))
 
 
 def _affinity_seconds(spec: Object) -> int:

@@ -73,6 +73,7 @@ def test_clock_and_randomness_have_one_door_each(path: Path) -> None:
 
 
 CATALOGS = {
+    "cloud": r"minikube_py\.cloud\.",
     "controllers": r"minikube_py\.controllers\.",
     "scheduler/filters": r"minikube_py\.scheduler\.filters\.",
     "scheduler/scores": r"minikube_py\.scheduler\.scores\.",

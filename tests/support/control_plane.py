@@ -109,9 +109,17 @@ async def _run_scheduler(cluster: Cluster) -> None:
 
 @asynccontextmanager
 async def control_plane(
-    *, nodes: int = 3, without: Collection[str] = (), options: ControllerOptions | None = None, heartbeats: bool = True
+    *,
+    nodes: int = 3,
+    without: Collection[str] = (),
+    options: ControllerOptions | None = None,
+    heartbeats: bool = True,
+    informers: Callable[[InformerSet], object] = lambda made: None,
 ) -> AsyncIterator[ControlPlane]:
-    """Every component runs as its own user under the default policy; a call that it denies fails the test."""
+    """Every component runs as its own user under the default policy; a call that it denies fails the test.
+
+    `informers` is given the controllers' informers before the controllers start.
+    """
     set_mutation_detection(True)
     try:
         registry = built_in_kinds()
@@ -125,16 +133,17 @@ async def control_plane(
         )
         async with test_cluster(server) as cluster:
             client = cluster.client()
-            informers = InformerSet(cluster.client("system:kube-controller-manager", ("system:authenticated",)))
+            watched = InformerSet(cluster.client("system:kube-controller-manager", ("system:authenticated",)))
+            informers(watched)
             context = ControllerContext(
                 client_for=lambda name: cluster.client(f"system:serviceaccount:kube-system:{name}", _CONTROLLER_GROUPS),
-                informers=informers,
+                informers=watched,
                 options=options or ControllerOptions(root_ca_pem="-----CA-----"),
                 kinds=registry,
             )
-            stub = NodeStub(client, informers, heartbeats=heartbeats)
+            stub = NodeStub(client, watched, heartbeats=heartbeats)
             async with asyncio.TaskGroup() as group:
-                running = [group.create_task(informers.run()), group.create_task(stub.run())]
+                running = [group.create_task(watched.run()), group.create_task(stub.run())]
                 for name, make in CONTROLLERS.items():
                     if name not in without:
                         running.append(group.create_task(run_controller(make(context), workers=3), name=name))
@@ -143,8 +152,8 @@ async def control_plane(
                 for number in range(nodes):
                     await stub.add_node(f"node-{number}")
                 await asyncio.sleep(0.5)  # until the taint that new nodes have is gone
-                yield ControlPlane(cluster, client, informers, stub, connected, denials)
-                for informer in informers.all():
+                yield ControlPlane(cluster, client, watched, stub, connected, denials)
+                for informer in watched.all():
                     informer.cache.verify_unchanged()
                 assert not denials, sorted(denials)
                 for task in running:

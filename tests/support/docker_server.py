@@ -8,7 +8,10 @@ from pathlib import Path
 from tests.support.server_process import ROOT, TestServer, running_server
 
 EXAMPLE_IMAGE = "busybox:stable"
-RANGES = ("--cluster-cidr", "10.142.0.0/16", "--service-cidr", "10.143.0.0/16", "--cluster-dns", "10.143.0.10")
+RANGES = (
+    "--cluster-cidr", "10.142.0.0/16", "--service-cidr", "10.143.0.0/16", "--cluster-dns", "10.143.0.10",
+    "--load-balancer-cidr", "10.144.0.0/24",
+)  # fmt: skip
 
 
 @contextmanager

@@ -22,14 +22,14 @@ _EEXIST, _ENODEV = 17, 19
 
 @dataclass(frozen=True)
 class NodeLinks:
-    """A node's side: the pod bridge, and the device that the route to Service addresses names."""
+    """A node's side: the pod bridge, and the device that the routes to Service addresses (routed) name."""
 
     bridge: str
     bridge_mac: str
     gateway: str
     prefix_length: int
     service_device: str
-    service_cidr: str
+    routed: tuple[str, ...]
     alias: str
 
 
@@ -110,10 +110,11 @@ def _make_service_route(network: Any, node: NodeLinks) -> None:
     index = interface_index(node.service_device)
     network.link("set", index=index, state="up", ifalias=node.alias)
     _set_sysctl(f"net/ipv6/conf/{node.service_device}/disable_ipv6", "1")
-    # Several nodes on one host have one such route each, told apart by the metric.
+    # Several nodes on one host have such routes each, told apart by the metric.
     metric = _FIRST_METRIC + zlib.crc32(node.bridge.encode()) % 30_000
-    with _ignoring(_EEXIST):
-        network.route("add", dst=node.service_cidr, oif=index, scope=_LINK_SCOPE, priority=metric)
+    for destination in node.routed:
+        with _ignoring(_EEXIST):
+            network.route("add", dst=destination, oif=index, scope=_LINK_SCOPE, priority=metric)
 
 
 def adopt_pod_links(bridge: str, names: Iterable[str]) -> None:

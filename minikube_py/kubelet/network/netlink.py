@@ -42,7 +42,7 @@ class NetlinkNetwork:
             gateway=self._pool.gateway,
             prefix_length=self._pool.prefix_length,
             service_device=host_names.service_device(self._config),
-            service_cidr=self._config.service_cidr,
+            routed=tuple(filter(None, (self._config.service_cidr, self._config.load_balancer_cidr))),
             alias=host_names.owner_text(self._config),
         )
         try:
@@ -100,7 +100,7 @@ class NetlinkNetwork:
 def table_text(config: PodNetworkConfig) -> str:
     """The pod network's own rules: masquerade what leaves the cluster, keep pods off the host's loopback."""
     table, bridge = host_names.pods_table(config), host_names.bridge_name(config)
-    inside = ", ".join(_merged(config.cluster_cidr, config.service_cidr, config.pod_cidr, "224.0.0.0/4"))
+    inside = ", ".join(_merged(*_inside(config)))
     return f"""
 add table ip {table}
 delete table ip {table}
@@ -115,6 +115,10 @@ table ip {table} {{
   }}
 }}
 """
+
+
+def _inside(config: PodNetworkConfig) -> tuple[str, ...]:
+    return config.cluster_cidr, config.service_cidr, config.load_balancer_cidr, config.pod_cidr, "224.0.0.0/4"
 
 
 def _merged(*ranges: str) -> list[str]:

@@ -15,6 +15,7 @@ class PodNetworkConfig:
     cluster_cidr: str
     service_cidr: str
     cluster_dns: str
+    load_balancer_cidr: str = ""
 
 
 @dataclass(frozen=True)

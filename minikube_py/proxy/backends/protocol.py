@@ -32,6 +32,8 @@ class ServicePort:
     internal_local_only: bool = False
     local_endpoints: tuple[Endpoint, ...] = ()
     """The endpoints on this node: all that the two local-only settings may use."""
+    local_ready: tuple[str, ...] = ()
+    """Addresses of those among them that are ready, not only still serving: what health checks count."""
     source_ranges: tuple[str, ...] = ()
     """Who may use the load balancer addresses; () means everybody."""
 
