@@ -112,6 +112,9 @@ class ServerConfig:
     fake_nodes: int = 0
     disable_agent: bool = False
     network: NetworkConfig = NetworkConfig()
+    has_named_ranges: bool = False
+    """Whether the user named the ranges in `network`; else they are only the first choice."""
+
     write_kubeconfig: Path | None = None
     token: str = ""
     tls_sans: tuple[str, ...] = ()

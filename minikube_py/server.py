@@ -6,13 +6,14 @@ import os
 import ssl
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from minikube_py import clock
 from minikube_py.api import MASTERS, Api, build_api
 from minikube_py.apiserver.keys import index_function
 from minikube_py.apiserver.node_paths import node_paths
+from minikube_py.bootstrap.address_ranges import host_routes, settle
 from minikube_py.bootstrap.certificate_signer import CertificateSigner
 from minikube_py.bootstrap.cluster_files import ClusterFiles, ServerRecord, process_start
 from minikube_py.bootstrap.first_objects import (
@@ -27,10 +28,11 @@ from minikube_py.bootstrap.mkube_objects import write_mkube_objects
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.client.connected_nodes import ConnectedNodes
 from minikube_py.cloud.catalog import PROVIDERS
-from minikube_py.config import ServerConfig
+from minikube_py.config import NetworkConfig, ServerConfig
 from minikube_py.controllers.context import SERVICES, ControllerContext, ControllerOptions
 from minikube_py.controllers.runner import run_controllers
 from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
+from minikube_py.kubelet.network.host_names import owner_prefix
 from minikube_py.node import NodeOptions, host_address, needs_root, running_node
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.catalog import built_in_kinds
@@ -69,11 +71,13 @@ class Server:
 
 async def run_server(config: ServerConfig) -> None:
     """Serve until cancelled. Raises OSError, RuntimeError or ValueError with one sentence when it can't start."""
-    server = Server(config)
     started = asyncio.get_running_loop().time()
-    problem = needs_root() if config.container_runtime == "docker" and config.node_names else ""
-    if problem:
-        raise RuntimeError(problem)
+    if config.container_runtime == "docker" and config.node_names:
+        problem = needs_root()
+        if problem:
+            raise RuntimeError(problem)
+        config = replace(config, network=_settled_network(config))
+    server = Server(config)
     cluster_id, pki = await asyncio.to_thread(_prepare_files, server)
     registry = built_in_kinds(config.runtime_config)
     async with server.stack as stack:
@@ -98,6 +102,17 @@ async def run_server(config: ServerConfig) -> None:
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 100)
         await asyncio.Event().wait()
+
+
+def _settled_network(config: ServerConfig) -> NetworkConfig:
+    files = ClusterFiles(config.data_dir)
+    return settle(
+        config.network,
+        host_routes(),
+        is_explicit=config.has_named_ranges,
+        file=files.ranges_file,
+        own_alias=owner_prefix(files.cluster_id()),
+    )
 
 
 def start(group: asyncio.TaskGroup, part: Coroutine[Any, Any, None], name: str) -> None:

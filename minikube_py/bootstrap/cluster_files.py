@@ -42,6 +42,11 @@ class ClusterFiles:
         return self.data_dir / "server.json"
 
     @property
+    def ranges_file(self) -> Path:
+        """The address ranges that were chosen at the first start."""
+        return self.data_dir / "ranges.json"
+
+    @property
     def volumes_dir(self) -> Path:
         """Where the volumes that claims were given keep their data."""
         return self.data_dir / "volumes"

@@ -38,6 +38,12 @@ def _uses_docker(record: ServerRecord | None) -> bool:
     return record is not None and record.container_runtime == "docker" and bool(record.node_names)
 
 
+def _check_rights(files: ClusterFiles, command: str) -> None:
+    """Before anything is stopped: networks of pods are made, and removed, by root only."""
+    if _uses_docker(files.read_record()) and os.geteuid() != 0:
+        raise click.ClickException(f"Only root can remove the network of real pods: use sudo mkube {command}.")
+
+
 def _engine(record: ServerRecord | None, docker_host: str) -> str:
     return docker_host or (record.docker_host if record else "")
 
@@ -63,6 +69,7 @@ def down(data_dir: Path, docker_host: str) -> None:
     if not files.exists():
         click.echo(f"No cluster in {files.data_dir}.")
         return
+    _check_rights(files, "down")
     record = stop_server(files)
     removed = 0
     if _uses_docker(record):
@@ -81,6 +88,7 @@ def delete(data_dir: Path, docker_host: str, volumes: bool, yes: bool) -> None:
     if not files.exists():
         click.echo(f"No cluster in {files.data_dir}.")
         return
+    _check_rights(files, "delete")
     if not yes:
         click.confirm(f"Delete the cluster in {files.data_dir} with all its data?", abort=True)
     record = stop_server(files)

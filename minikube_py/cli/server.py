@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from minikube_py.cli.access_options import access_flags, access_settings
 from minikube_py.cli.options import data_dir, flag, runtime_flags
@@ -19,8 +20,8 @@ from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_r
 @flag("--nodes", type=int, default=1, help="How many nodes to run on the one engine.")
 @flag("--fake-nodes", type=int, default=0, help="How many simulated nodes to add.")
 @flag("--disable-agent", is_flag=True, help="Run the control plane without a node.")
-@flag("--cluster-cidr", default="10.42.0.0/16", help="The range of pod addresses.")
-@flag("--service-cidr", default="10.43.0.0/16", help="The range of Service addresses.")
+@flag("--cluster-cidr", default="10.42.0.0/16", help="The range of pod addresses; the next free one where it is taken.")
+@flag("--service-cidr", default="10.43.0.0/16", help="The range of Service addresses; likewise.")
 @flag(
     "--load-balancer-cidr",
     default="10.44.0.0/24",
@@ -85,6 +86,7 @@ def server(
             fake_nodes=fake_nodes,
             disable_agent=disable_agent,
             network=NetworkConfig(cluster_cidr, service_cidr, cluster_dns, cluster_domain, load_balancer_cidr),
+            has_named_ranges=_has_named_ranges(),
             write_kubeconfig=write_kubeconfig,
             token=token,
             tls_sans=tls_san,
@@ -99,3 +101,9 @@ def server(
     # uvloop knows no netlink sockets, which a real node's pod network needs.
     has_real_nodes = config.container_runtime == "docker" and bool(config.node_names)
     run_until_signal(run_server(config), log_level, may_use_uvloop=not has_real_nodes)
+
+
+def _has_named_ranges() -> bool:
+    context = click.get_current_context()
+    names = ("cluster_cidr", "service_cidr", "cluster_dns", "load_balancer_cidr")
+    return any(context.get_parameter_source(name) is not ParameterSource.DEFAULT for name in names)

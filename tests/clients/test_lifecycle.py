@@ -118,3 +118,10 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ProcessFailed, match="another mkube server"):
             second.start()
         assert "ok" in server.kubectl("get", "--raw", "/readyz")
+
+
+def test_ranges_of_another_cluster_are_not_taken(server: TestServer, tmp_path: Path) -> None:
+    server.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=30s")
+    second = TestServer(tmp_path / "second", server.flags)
+    with pytest.raises(ProcessFailed, match="of another mkube cluster: choose others with --cluster-cidr"):
+        second.start()
