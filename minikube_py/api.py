@@ -1,9 +1,14 @@
 """Puts the API server together: kinds, store, who may do what; and gives the other parts their clients."""
 
 import asyncio
+import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minikube_py.apiserver.authn.oidc import OidcOptions
+from minikube_py.apiserver.authn.request_header import RequestHeaderOptions
 from minikube_py.apiserver.authz.feed import AuthorizationFeed
 from minikube_py.apiserver.identity import IdentityOptions, build_identity
 from minikube_py.apiserver.openid_paths import openid_paths
@@ -14,7 +19,7 @@ from minikube_py.apiserver.token_issuer import TokenIssuer
 from minikube_py.bootstrap.pki import Pki
 from minikube_py.client.node_connection import NodeConnections
 from minikube_py.client.protocol import Client
-from minikube_py.config import AuditConfig, ServerConfig
+from minikube_py.config import AuditConfig, OidcConfig, ServerConfig
 from minikube_py.resources.registry import KindRegistry
 from minikube_py.store.protocol import Store
 
@@ -76,19 +81,67 @@ def _auditor(config: AuditConfig) -> "tuple[Auditor, AuditLog]":
     return Auditor(policy, log.write), log
 
 
+def _identity_options(pki: Pki, config: ServerConfig) -> IdentityOptions:
+    """Raises RuntimeError for a file that can't be used."""
+    proxies, oidc = config.request_header, config.oidc
+    return IdentityOptions(
+        service_account_keys=pki.service_account_keys(),
+        client_ca_pem=pki.client_ca_pem,
+        token_file=pki.token_file,
+        request_header=RequestHeaderOptions(
+            proxy_authorities(pki, config),
+            allowed_names=proxies.allowed_names,
+            user_headers=_lower(proxies.username_headers),
+            uid_headers=_lower(proxies.uid_headers),
+            group_headers=_lower(proxies.group_headers),
+            extra_prefixes=_lower(proxies.extra_prefixes),
+        ),
+        oidc=_oidc_options(oidc) if oidc is not None else None,
+        issuer=f"https://kubernetes.default.svc.{config.network.cluster_domain}",
+    )
+
+
+def _oidc_options(oidc: OidcConfig) -> OidcOptions:
+    return OidcOptions(
+        oidc.issuer_url,
+        oidc.client_id,
+        username_claim=oidc.username_claim,
+        username_prefix=oidc.username_text,
+        groups_claim=oidc.groups_claim,
+        groups_prefix=oidc.groups_prefix,
+        required_claims=oidc.required_claims,
+        ca_pem=_read_authorities("--oidc-ca-file", oidc.ca_file) if oidc.ca_file is not None else b"",
+        signing_algorithms=oidc.signing_algorithms,
+    )
+
+
+def proxy_authorities(pki: Pki, config: ServerConfig) -> bytes:
+    """The PEM certificates of those who sign front proxies' certificates. Raises RuntimeError."""
+    file = config.request_header.client_ca_file
+    more = _read_authorities("--requestheader-client-ca-file", file) if file is not None else b""
+    return pki.request_header_ca_pem + more
+
+
+def _read_authorities(flag: str, file: Path) -> bytes:
+    try:
+        pem = file.read_bytes()
+        ssl.create_default_context(cadata=pem.decode())
+    except OSError as error:
+        raise RuntimeError(f"cannot use {flag} {file}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise RuntimeError(f"cannot use {flag} {file}: it holds no certificates in PEM form ({error})") from None
+    return pem
+
+
+def _lower(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name.lower() for name in names)
+
+
 def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConfig, nodes: NodeConnections) -> Api:
     """Raises OSError or ValueError for keys or tokens that can't be used."""
     reader = StoreReader(store, registry)
     auditor, log = _auditor(config.audit) if config.audit is not None else (None, None)
-    identity = build_identity(
-        reader,
-        IdentityOptions(
-            service_account_keys=pki.service_account_keys(),
-            client_ca_pem=pki.client_ca_pem,
-            token_file=pki.token_file,
-            issuer=f"https://kubernetes.default.svc.{config.network.cluster_domain}",
-        ),
-    )
+    identity = build_identity(reader, _identity_options(pki, config))
     server = ApiServer(
         ApiServerOptions(
             reader=reader,

@@ -6,10 +6,12 @@ import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 DEFAULT_HTTPS_PORT = 6443
 RUNTIMES = ("docker", "fake")
 _STATIC_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
@@ -98,6 +100,66 @@ class AuditConfig:
                 raise ConfigError(f"--audit-log-{flag} {value} must not be negative")
 
 
+SIGNING_ALGORITHMS = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512")
+
+
+@dataclass(frozen=True)
+class OidcConfig:
+    """An issuer of ID tokens: the flags `--oidc-...`. username_prefix None: the issuer and '#', unless users are known
+    by their e-mail address; '-' is none.
+    """
+
+    issuer_url: str
+    client_id: str
+    username_claim: str = "sub"
+    username_prefix: str | None = None
+    groups_claim: str = ""
+    groups_prefix: str = ""
+    required_claims: dict[str, str] = field(default_factory=dict)
+    ca_file: Path | None = None
+    signing_algorithms: tuple[str, ...] = ("RS256",)
+
+    def __post_init__(self) -> None:
+        if not self.issuer_url or not self.client_id:
+            raise ConfigError("--oidc-issuer-url and --oidc-client-id go together")
+        parts = urlsplit(self.issuer_url)
+        if parts.scheme != "https" or not parts.hostname:
+            raise ConfigError(f"--oidc-issuer-url {self.issuer_url!r} must be an https:// URL")
+        if parts.query or parts.fragment or parts.username:
+            raise ConfigError(f"--oidc-issuer-url {self.issuer_url!r} must have no user, query or fragment")
+        if not self.username_claim:
+            raise ConfigError("--oidc-username-claim must not be empty")
+        for name in self.signing_algorithms:
+            if name not in SIGNING_ALGORITHMS:
+                raise ConfigError(f"--oidc-signing-algs {name!r} is not one of {', '.join(SIGNING_ALGORITHMS)}")
+
+    @property
+    def username_text(self) -> str:
+        """What is put before the user's name."""
+        if self.username_prefix is None:
+            return "" if self.username_claim == "email" else f"{self.issuer_url}#"
+        return "" if self.username_prefix == "-" else self.username_prefix
+
+
+@dataclass(frozen=True)
+class RequestHeaderConfig:
+    """Front proxies that name the user in headers: the flags `--requestheader-...`. client_ca_file is a further
+    authority beside mkube's own.
+    """
+
+    client_ca_file: Path | None = None
+    allowed_names: tuple[str, ...] = ("front-proxy-client",)
+    username_headers: tuple[str, ...] = ("X-Remote-User",)
+    uid_headers: tuple[str, ...] = ("X-Remote-Uid",)
+    group_headers: tuple[str, ...] = ("X-Remote-Group",)
+    extra_prefixes: tuple[str, ...] = ("X-Remote-Extra-",)
+
+    def __post_init__(self) -> None:
+        for header in (*self.username_headers, *self.uid_headers, *self.group_headers, *self.extra_prefixes):
+            if not _HEADER.fullmatch(header):
+                raise ConfigError(f"--requestheader-...: {header!r} is not a header name")
+
+
 @dataclass(frozen=True)
 class ServerConfig:
     """What `mkube server` was told. Raises ConfigError when the settings don't fit together."""
@@ -121,6 +183,8 @@ class ServerConfig:
     datastore_endpoint: str = ""
     runtime_config: dict[str, bool] = field(default_factory=dict)
     audit: AuditConfig | None = None
+    oidc: OidcConfig | None = None
+    request_header: RequestHeaderConfig = RequestHeaderConfig()
 
     def __post_init__(self) -> None:
         try:

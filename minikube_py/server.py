@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from minikube_py import clock
-from minikube_py.api import MASTERS, Api, build_api
+from minikube_py.api import MASTERS, Api, build_api, proxy_authorities
 from minikube_py.apiserver.keys import index_function
 from minikube_py.apiserver.node_paths import node_paths
 from minikube_py.bootstrap.address_ranges import host_routes, settle
@@ -141,7 +141,7 @@ def _certificate_names(config: ServerConfig) -> Iterator[str]:
 
 
 async def _listen(server: Server, api: Api, pki: Pki, group: asyncio.TaskGroup) -> None:
-    server.ssl_context = pki.server_ssl_context()
+    server.ssl_context = pki.server_ssl_context(proxy_authorities(pki, server.config))
     settings = {"network": asdict(server.config.network)}
     for path, handler in node_paths(server.nodes, settings).items():
         api.server.paths.add(path, handler)
@@ -164,7 +164,7 @@ def _first_objects(server: Server, pki: Pki) -> FirstObjectsOptions:
         service_ip=network.api_service_ip,
         api_port=server.port,
         client_ca_pem=pki.client_ca_pem,
-        request_header_ca_pem=pki.request_header_ca_pem,
+        request_header_ca_pem=proxy_authorities(pki, server.config),
     )
 
 

@@ -8,6 +8,8 @@ from minikube_py.apiserver.admission.catalog import build_chain
 from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin, ObjectReader
 from minikube_py.apiserver.authn.catalog import AuthenticationOptions, UnionAuthenticator, build_authenticator
+from minikube_py.apiserver.authn.oidc import OidcOptions
+from minikube_py.apiserver.authn.request_header import RequestHeaderOptions
 from minikube_py.apiserver.authn.service_accounts import TokenTrust
 from minikube_py.apiserver.authn.token_keys import TokenKeys
 from minikube_py.apiserver.authz.catalog import Authorization, build_authorization
@@ -24,6 +26,8 @@ class IdentityOptions:
     service_account_keys: Sequence[bytes] = field(repr=False)
     client_ca_pem: bytes = b""
     token_file: Path | None = None
+    request_header: RequestHeaderOptions | None = None
+    oidc: OidcOptions | None = None
     issuer: str = "https://kubernetes.default.svc.cluster.local"
     audiences: Sequence[str] = ()
     enable_admission: Sequence[str] = ()
@@ -50,7 +54,16 @@ def build_identity(reader: ObjectReader, options: IdentityOptions) -> Identity:
     """Raises OSError or ValueError for a token file, a key or a plugin name that can't be used."""
     audiences = tuple(options.audiences) or (options.issuer,)
     trust = TokenTrust(TokenKeys(options.service_account_keys), (options.issuer,), audiences)
-    authenticator = build_authenticator(AuthenticationOptions(reader, trust, options.client_ca_pem, options.token_file))
+    authenticator = build_authenticator(
+        AuthenticationOptions(
+            reader,
+            trust,
+            client_ca_pem=options.client_ca_pem,
+            token_file=options.token_file,
+            request_header=options.request_header,
+            oidc=options.oidc,
+        )
+    )
     authorization = build_authorization(reader)
     context = AdmissionContext(reader, authorization.union, authorization.rbac)
     chain = build_chain(context, enable=options.enable_admission, disable=options.disable_admission)

@@ -90,7 +90,7 @@ async def authenticate(pipeline: Pipeline, request: HttpRequest) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         bearer = token.strip() if scheme.lower() == "bearer" else ""
         bearer = bearer or _websocket_token(request.headers)
-        credentials = Credentials(request.headers, request.peer_certificate, bearer)
+        credentials = Credentials(request.headers, request.peer_certificate, bearer, request.exchange.header_values)
         answer = await pipeline.authenticator.authenticate(credentials)
         if answer is not None:
             request.user = answer.user
@@ -129,9 +129,10 @@ async def act_as(pipeline: Pipeline, request: HttpRequest) -> None:
         return
     names = {name for name in request.headers if name.startswith("impersonate-")}
     values = {name: request.exchange.header_values(name) for name in names}
-    request.user = impersonate(request.user, values, pipeline.context.authorizer)
+    acting = impersonate(request.user, values, pipeline.context.authorizer, as_connection(request.info))
+    request.user = acting.user
     if request.audit is not None:
-        request.audit.impersonate(request.user)
+        request.audit.impersonate(acting.user, acting.constraint)
 
 
 async def limit(pipeline: Pipeline, request: HttpRequest) -> None:

@@ -111,12 +111,17 @@ class Pki:
 
     # -- what the server does with them
 
-    def server_ssl_context(self) -> ssl.SSLContext:
-        """For the API listener: TLS 1.2 or newer, client certificates welcome but not needed."""
+    def server_ssl_context(self, proxy_authorities: bytes = b"") -> ssl.SSLContext:
+        """For the API listener: TLS 1.2 or newer, client certificates welcome but not needed.
+
+        proxy_authorities: PEM certificates of those who sign front proxies' certificates, beside mkube's own.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_OPTIONAL
-        context.load_verify_locations(cadata=(self.client_ca_pem + self.request_header_ca_pem).decode())
+        context.load_verify_locations(
+            cadata=(self.client_ca_pem + self.request_header_ca_pem + proxy_authorities).decode()
+        )
         self.load_server_certificate(context)
         return context
 

@@ -34,6 +34,12 @@ def test_version_names_both() -> None:
         (("server", "--audit-log-path", "-"), "--audit-policy-file"),
         (("server", "--audit-policy-file", "x"), "--audit-log-path"),
         (("server", "--audit-policy-file", "x", "--audit-log-path", "y", "--audit-log-maxage", "-1"), "maxage"),
+        (("server", "--oidc-issuer-url", "https://x"), "--oidc-client-id"),
+        (("server", "--oidc-issuer-url", "http://x", "--oidc-client-id", "a"), "https://"),
+        (("server", "--oidc-issuer-url", "https://x?a=b", "--oidc-client-id", "a"), "query"),
+        (("server", "--oidc-issuer-url", "https://x", "--oidc-client-id", "a", "--oidc-signing-algs", "none"), "none"),
+        (("server", "--oidc-issuer-url", "https://x", "--oidc-client-id", "a", "--oidc-required-claim", "b"), "CLAIM="),
+        (("server", "--requestheader-group-headers", "a b"), "header name"),
         (("nonsense",), "nonsense"),
     ],
 )
@@ -45,6 +51,19 @@ def test_wrong_usage_is_exit_code_2_with_the_flag_named(arguments: tuple[str, ..
 
 def test_environment_variables_stand_for_flags() -> None:
     assert mkube("server", MKUBE_CLUSTER_CIDR="nonsense").returncode == 2
+
+
+def test_an_authority_that_cannot_be_read_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
+    quiet = ("--container-runtime", "fake", "--https-listen-port", "0", "--data-dir", str(tmp_path / "data"))
+    empty = tmp_path / "ca.crt"
+    empty.write_text("nothing")
+    for flag in ("--oidc-ca-file", "--requestheader-client-ca-file"):
+        issuer = ("--oidc-issuer-url", "https://x", "--oidc-client-id", "a")
+        for file, why in ((tmp_path / "missing", "No such file"), (empty, "no certificates")):
+            failed = mkube("server", *quiet, *issuer, flag, str(file))
+            assert failed.returncode == 1
+            assert failed.stderr.startswith(f"Error: cannot use {flag} {file}: ")
+            assert why in failed.stderr
 
 
 def test_a_bad_audit_policy_stops_the_start_with_one_sentence(tmp_path: Path) -> None:

@@ -84,8 +84,10 @@ class AuditTrail:
     def wants_response(self) -> bool:
         return self._verdict.level >= Level.REQUEST_RESPONSE
 
-    def impersonate(self, user: UserInfo) -> None:
+    def impersonate(self, user: UserInfo, constraint: str) -> None:
         self._impersonated = user.to_dict()
+        if constraint:
+            self._head["authenticationMetadata"] = {"impersonationConstraint": constraint}
 
     def take_request(self, body: Any, verb: str) -> None:
         """The decoded request body: a patch stays the patch it is."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from minikube_py.apiserver.admission.protocol import ObjectReader
 from minikube_py.apiserver.authn.bootstrap_tokens import BootstrapTokens
+from minikube_py.apiserver.authn.oidc import OidcOptions, OidcTokens
 from minikube_py.apiserver.authn.protocol import Authenticated, Authenticator, Credentials
+from minikube_py.apiserver.authn.request_header import RequestHeaderOptions, RequestHeaders
 from minikube_py.apiserver.authn.service_accounts import ServiceAccountTokens, TokenTrust
 from minikube_py.apiserver.authn.static_tokens import StaticTokens
 from minikube_py.apiserver.authn.x509 import ClientCertificates
@@ -17,21 +19,25 @@ AUTHENTICATED_GROUP = "system:authenticated"
 
 @dataclass(frozen=True)
 class AuthenticationOptions:
-    """client_ca_pem b'' and token_file None switch those two off."""
+    """client_ca_pem b'' and None for the others switch those off."""
 
     reader: ObjectReader
     trust: TokenTrust
     client_ca_pem: bytes = b""
     token_file: Path | None = None
+    request_header: RequestHeaderOptions | None = None
+    oidc: OidcOptions | None = None
 
 
 Factory = Callable[[AuthenticationOptions], Authenticator | None]
 
 AUTHENTICATORS: dict[str, Factory] = {
+    "request_header": lambda o: RequestHeaders(o.request_header) if o.request_header else None,
     "x509": lambda o: ClientCertificates(o.client_ca_pem) if o.client_ca_pem else None,
     "static_tokens": lambda o: StaticTokens.from_file(o.token_file) if o.token_file else None,
     "service_accounts": lambda o: ServiceAccountTokens(o.trust, o.reader),
     "bootstrap_tokens": lambda o: BootstrapTokens(o.reader),
+    "oidc": lambda o: OidcTokens(o.oidc) if o.oidc else None,
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from minikube_py import clock
 from minikube_py.apiserver.admission.protocol import ObjectReader
+from minikube_py.apiserver.authn.json_web_tokens import peek, strings
 from minikube_py.apiserver.authn.protocol import Authenticated, Credentials
 from minikube_py.apiserver.authn.token_keys import TokenKeys
 from minikube_py.apiserver.request_info import UserInfo
@@ -71,7 +72,7 @@ class ServiceAccountTokens:
             held = list(self._trust.audiences)
         else:
             user = self._bound_user(claims)
-            held = _strings(claims.get("aud")) or list(self._trust.audiences)
+            held = strings(claims.get("aud")) or list(self._trust.audiences)
         common = tuple(a for a in held if a in wanted)
         if not common:
             raise Unauthorized(
@@ -87,7 +88,7 @@ class ServiceAccountTokens:
         if digest in self._verified:
             self._verified.move_to_end(digest)
             return self._verified[digest]
-        header, payload = _peek(token)
+        header, payload = peek(token)
         issuer = payload.get("iss")
         if issuer not in self._trust.issuers and issuer != LEGACY_ISSUER:
             return None
@@ -185,25 +186,7 @@ def service_account_user(
 
 def token_id(token: str) -> str:
     """The `jti` claim of a token that was just signed here."""
-    return str(_peek(token)[1].get("jti", ""))
-
-
-def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and payload without trusting either; empty when they don't parse."""
-    parts = []
-    for text in token.split(".")[:2]:
-        try:
-            part = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        except (ValueError, RecursionError):
-            part = {}
-        parts.append(part if isinstance(part, dict) else {})
-    return parts[0], parts[1]
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [str(v) for v in value] if isinstance(value, list) else []
+    return str(peek(token)[1].get("jti", ""))
 
 
 def _listing(values: Sequence[str]) -> str:

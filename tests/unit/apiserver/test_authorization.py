@@ -8,7 +8,7 @@ from minikube_py.apiserver.authz.rbac import RbacAuthorizer
 from minikube_py.apiserver.impersonation import impersonate
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.bootstrap.rbac_controller_roles import CONTROLLER_ROLES, controller_identity
-from minikube_py.objects.errors import Forbidden, InternalError
+from minikube_py.objects.errors import BadRequest, Forbidden
 from tests.support.identity import binding, default_authorization, request, user
 from tests.support.object_reader import DictReader
 
@@ -233,7 +233,12 @@ def test_refusals_are_worded_as_in_kubernetes(who: UserInfo, info, text: str) ->
 
 def test_impersonation_asks_for_every_part(authorization: Authorization) -> None:
     union = authorization.union
-    plain = impersonate(ADMIN, {"impersonate-user": ["bob"]}, union)
+    info = request("list", "configmaps", "web")
+
+    def act_as(user: UserInfo, headers: dict[str, list[str]]) -> UserInfo:
+        return impersonate(user, headers, union, info).user
+
+    plain = act_as(ADMIN, {"impersonate-user": ["bob"]})
     assert (plain.name, plain.groups) == ("bob", ("system:authenticated",))
     headers = {
         "impersonate-user": ["bob"],
@@ -241,17 +246,88 @@ def test_impersonation_asks_for_every_part(authorization: Authorization) -> None
         "impersonate-uid": ["7"],
         "impersonate-extra-acme.com%2fproject": ["p1", "p2"],
     }
-    full = impersonate(ADMIN, headers, union)
+    full = act_as(ADMIN, headers)
     assert full.groups == ("dev", "ops", "system:authenticated")
     assert full.uid == "7"
     assert full.extra == {"acme.com/project": ("p1", "p2")}
-    account = impersonate(JANE, {"impersonate-user": ["system:serviceaccount:web:app"]}, union)
+    account = act_as(JANE, {"impersonate-user": ["system:serviceaccount:web:app"]})
     assert account.groups == ("system:serviceaccounts", "system:serviceaccounts:web", "system:authenticated")
     headers = {"impersonate-user": ["system:serviceaccount:web:app"], "impersonate-group": ["system:masters"]}
     with pytest.raises(Forbidden, match='User "jane" cannot impersonate resource "groups" in API group ""'):
-        impersonate(JANE, headers, union)
+        act_as(JANE, headers)
     with pytest.raises(Forbidden, match='users "bob" is forbidden'):
-        impersonate(NODE_A, {"impersonate-user": ["bob"]}, union)
-    with pytest.raises(InternalError, match="without impersonating a user"):
-        impersonate(ADMIN, {"impersonate-group": ["dev"]}, union)
-    assert impersonate(JANE, {"accept": ["x"]}, union) is JANE
+        act_as(NODE_A, {"impersonate-user": ["bob"]})
+    with pytest.raises(BadRequest, match="without impersonating a user"):
+        act_as(ADMIN, {"impersonate-group": ["dev"]})
+    assert act_as(JANE, {"accept": ["x"]}) is JANE
+
+
+NODE_A_AGENT = UserInfo(
+    "system:serviceaccount:web:agent",
+    groups=("system:serviceaccounts",),
+    extra={"authentication.kubernetes.io/node-name": ("a",)},
+)
+
+
+def constrained(mode: str, target: str, verb: str = "list") -> Authorization:
+    """The agent may act in one mode, as `target`, and only for one verb on config maps."""
+    made = default_authorization(DictReader())
+    rules = [
+        {"verbs": [f"impersonate:{mode}"], "apiGroups": ["authentication.k8s.io"], "resources": [target]},
+        {"verbs": [f"impersonate-on:{mode}:{verb}"], "apiGroups": [""], "resources": ["configmaps"]},
+    ]
+    made.rbac.observe("clusterroles", {"metadata": {"name": "acting"}, "rules": rules})
+    agent = {"kind": "ServiceAccount", "name": "agent", "namespace": "web"}
+    made.rbac.observe("clusterrolebindings", binding("ClusterRoleBinding", "b", ("ClusterRole", "acting"), agent))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mode", "target", "name", "groups"),
+    [
+        ("associated-node", "nodes", "system:node:a", ("system:nodes", "system:authenticated")),
+        ("arbitrary-node", "nodes", "system:node:b", ("system:nodes", "system:authenticated")),
+        (
+            "serviceaccount",
+            "serviceaccounts",
+            "system:serviceaccount:web:app",
+            ("system:serviceaccounts", "system:serviceaccounts:web", "system:authenticated"),
+        ),
+        ("user-info", "users", "bob", ("system:authenticated",)),
+    ],
+)
+def test_constrained_impersonation_allows_one_verb_in_one_mode(
+    mode: str, target: str, name: str, groups: tuple[str, ...]
+) -> None:
+    union, wanted = constrained(mode, target).union, {"impersonate-user": [name]}
+    acting = impersonate(NODE_A_AGENT, wanted, union, request("list", "configmaps", "web"))
+    assert (acting.user.name, acting.user.groups, acting.constraint) == (name, groups, f"impersonate:{mode}")
+    with pytest.raises(Forbidden):
+        impersonate(NODE_A_AGENT, wanted, union, request("watch", "configmaps", "web"))
+    with pytest.raises(Forbidden):
+        impersonate(NODE_A_AGENT, wanted, union, request("list", "secrets", "web"))
+
+
+def test_an_associated_node_is_ones_own_and_brings_nothing_else() -> None:
+    union, info = constrained("associated-node", "nodes").union, request("list", "configmaps", "web")
+    for headers in (
+        {"impersonate-user": ["system:node:b"]},
+        {"impersonate-user": ["system:node:a"], "impersonate-group": ["system:nodes"]},
+        {"impersonate-user": ["system:node:a"], "impersonate-uid": ["1"]},
+    ):
+        with pytest.raises(Forbidden):
+            impersonate(NODE_A_AGENT, headers, union, info)
+
+
+def test_constrained_users_never_bring_the_masters_group() -> None:
+    union, info = constrained("user-info", "*").union, request("list", "configmaps", "web")
+    both = {"impersonate-user": ["bob"], "impersonate-group": ["devs"]}
+    assert impersonate(NODE_A_AGENT, both, union, info).user.groups == ("devs", "system:authenticated")
+    with pytest.raises(Forbidden):
+        impersonate(NODE_A_AGENT, {**both, "impersonate-group": ["system:masters"]}, union, info)
+    user = {"impersonate-user": ["bob"]}
+    extra = impersonate(NODE_A_AGENT, {**user, "impersonate-extra-acme.com/project": ["p"]}, union, info)
+    assert extra.user.extra == {"acme.com/project": ("p",)}
+    for key, values in (("project", ["p"]), ("acme.com/project", [""])):
+        with pytest.raises(Forbidden):
+            impersonate(NODE_A_AGENT, {**user, f"impersonate-extra-{key}": values}, union, info)
