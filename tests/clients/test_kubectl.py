@@ -131,6 +131,14 @@ async def test_wrong_fields_and_values(kubectl: Kubectl) -> None:
     assert warned.out == "deployment.apps/web created\n"
 
 
+async def test_objects_without_effect_say_so(kubectl: Kubectl) -> None:
+    made = await kubectl.run("create", "ingress", "web", "--rule=example.org/=web:80")
+    assert made.err == "Warning: mkube stores this Ingress, but no controller serves it, unless you run one\n"
+    assert made.out == "ingress.networking.k8s.io/web created\n"
+    await kubectl.run("label", "ingress", "web", "a=b")
+    assert (await kubectl.run("delete", "ingress", "web")).err == ""
+
+
 async def test_invalid_objects(kubectl: Kubectl) -> None:
     err = await kubectl.fails(
         "create", "-f", "-", stdin=WEB.replace("{app: web}}\n    spec", "{app: other}}\n    spec")

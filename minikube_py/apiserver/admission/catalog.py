@@ -27,6 +27,7 @@ from minikube_py.apiserver.admission.runtime_class import RuntimeClass
 from minikube_py.apiserver.admission.service_account import ServiceAccount
 from minikube_py.apiserver.admission.storage_object_in_use_protection import StorageObjectInUseProtection
 from minikube_py.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
+from minikube_py.apiserver.admission.unenforced import UnenforcedWarning
 from minikube_py.apiserver.authz.escalation import EscalationCheck
 
 Factory = Callable[[AdmissionContext], AdmissionPlugin]
@@ -67,6 +68,8 @@ PLUGINS: tuple[Entry, ...] = (
     Entry("CertificateSubjectRestriction", CertificateSubjectRestriction),
     Entry("DefaultIngressClass", DefaultIngressClass),
     Entry("PodTopologyLabels", PodTopologyLabels),
+    # Ours: Kubernetes leaves it to its users to find out.
+    Entry("UnenforcedWarning", UnenforcedWarning),
     Entry("DenyServiceExternalIPs", None, is_default=False),
     Entry("MutatingAdmissionPolicy", None),
     Entry("MutatingAdmissionWebhook", None),
