@@ -126,10 +126,10 @@ def _read_authorities(flag: str, file: Path) -> bytes:
     try:
         pem = file.read_bytes()
         ssl.create_default_context(cadata=pem.decode())
+    except (ssl.SSLError, ValueError):
+        raise RuntimeError(f"cannot use {flag} {file}: it holds no certificates in PEM form") from None
     except OSError as error:
         raise RuntimeError(f"cannot use {flag} {file}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise RuntimeError(f"cannot use {flag} {file}: it holds no certificates in PEM form ({error})") from None
     return pem
 
 
