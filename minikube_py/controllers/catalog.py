@@ -18,6 +18,7 @@ from minikube_py.controllers.endpointslice import EndpointSliceController
 from minikube_py.controllers.endpointslicemirroring import EndpointSliceMirroringController
 from minikube_py.controllers.ephemeralvolume import EphemeralVolumeController
 from minikube_py.controllers.garbagecollector import GarbageCollector
+from minikube_py.controllers.horizontalpodautoscaler import HorizontalPodAutoscalerController
 from minikube_py.controllers.job import JobController
 from minikube_py.controllers.namespace import NamespaceController
 from minikube_py.controllers.nodeipam import NodeIpamController
@@ -68,6 +69,7 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "ttlafterfinished": TtlAfterFinishedController,
     "clusterroleaggregation": ClusterRoleAggregationController,
     "disruption": DisruptionController,
+    "horizontalpodautoscaler": HorizontalPodAutoscalerController,
     "ephemeralvolume": EphemeralVolumeController,
     "resourceclaim": ResourceClaimController,
     "persistentvolume": PersistentVolumeController,

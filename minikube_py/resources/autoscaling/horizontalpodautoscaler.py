@@ -226,6 +226,9 @@ def _validate_scaling(rules: Object, path: Path, errors: FieldErrors) -> None:
     if window is not None and window > 3600:
         errors.invalid(at, window, "must be less than or equal to 3600")
     errors.optional_enum(path.child("selectPolicy"), rules.get("selectPolicy"), ("Disabled", "Max", "Min"))
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and quantity.parse(tolerance).nanos < 0:
+        errors.invalid(path.child("tolerance"), tolerance, "must be greater or equal to zero")
     policies, at = rules.get("policies") or [], path.child("policies")
     if not policies:
         errors.required(at, "must specify at least one Policy")
