@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from minikube_py.objects.errors import Object
+from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVK, GVR, ResourceKind, SchemaOfCustomKind
 from minikube_py.resources.registry import KindRegistry
 from minikube_py.store.protocol import Key, Record, Store
@@ -51,6 +52,16 @@ class Records:
         if kind.storage_gvk == kind.gvk:
             return record.data
         return orjson.dumps(self.shared(kind, record))
+
+    def is_as_stored(self, kind: ResourceKind, record: Record) -> bool:
+        """False when the object would be stored otherwise today: in another version, with defaults that came since."""
+        schema = kind.custom_schema
+        if schema is None or record.revision > schema.clean_after:
+            return True
+        wanted = deep_copy(self.shared(kind, record))
+        if kind.rules.to_storage is not None:
+            kind.rules.to_storage(wanted)
+        return bool(wanted == orjson.loads(record.data))
 
     def _is_current(self, kind: ResourceKind, schema: SchemaOfCustomKind, record: Record) -> bool:
         """Whether the stored text is how this version wants it: written since the schema came, or looked at before."""

@@ -153,7 +153,7 @@ class _Attempt:
             validate_update(kind, new, old, self.form)
             if not is_admitted:
                 await admit(call, self.request)
-            if is_same(new, old) and not is_finished(new, old):
+            if is_same(new, old) and not is_finished(new, old) and call.context.records.is_as_stored(kind, self.record):
                 return Answer(new, self.record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
             if not is_applied:
                 record_manager(call, old, new, self.form.subresource)

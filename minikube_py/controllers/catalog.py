@@ -37,9 +37,11 @@ from minikube_py.controllers.service_account_token import ServiceAccountTokenCon
 from minikube_py.controllers.serviceaccount import ServiceAccountController
 from minikube_py.controllers.servicelb import ServiceLoadBalancerController
 from minikube_py.controllers.statefulset import StatefulSetController
+from minikube_py.controllers.storageversionmigration import StorageVersionMigrationController
 from minikube_py.controllers.tainteviction import TaintEvictionController
 from minikube_py.controllers.token_cleaner import TokenCleaner
 from minikube_py.controllers.ttlafterfinished import TtlAfterFinishedController
+from minikube_py.controllers.volumeattributesclassprotection import VolumeAttributesClassProtectionController
 from minikube_py.reconciling.controller import Controller
 
 CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
@@ -75,6 +77,8 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "persistentvolume": PersistentVolumeController,
     "pvcprotection": ClaimProtectionController,
     "pvprotection": VolumeProtectionController,
+    "volumeattributesclassprotection": VolumeAttributesClassProtectionController,
+    "storageversionmigration": StorageVersionMigrationController,
     "resourcequota": ResourceQuotaController,
     "service-lb": ServiceLoadBalancerController,
     "endpoints": EndpointsController,
