@@ -172,6 +172,9 @@ class ServerConfig:
     docker_host: str = ""
     nodes: int = 1
     fake_nodes: int = 0
+    autoscale_nodes: tuple[int, int] | None = None
+    """The fewest and the most simulated nodes that the autoscaler keeps beside the others; None switches it off."""
+    scale_down_unneeded_seconds: float = 600.0
     disable_agent: bool = False
     network: NetworkConfig = NetworkConfig()
     has_named_ranges: bool = False
@@ -199,6 +202,10 @@ class ServerConfig:
             raise ConfigError(f"--nodes {self.nodes} must be from 1 to 100")
         if self.fake_nodes < 0:
             raise ConfigError(f"--fake-nodes {self.fake_nodes} must not be negative")
+        if self.autoscale_nodes is not None:
+            fewest, most = self.autoscale_nodes
+            if not 0 <= fewest <= most or not most:
+                raise ConfigError(f"--autoscale-nodes {fewest}:{most} must be MIN:MAX with 0 <= MIN <= MAX and MAX > 0")
         if self.node_name:
             _check_node_name(self.node_name)
         if self.token and not _STATIC_TOKEN.fullmatch(self.token):
@@ -244,6 +251,16 @@ class AgentConfig:
     @property
     def name(self) -> str:
         return self.node_name or default_node_name()
+
+
+def parse_node_limits(text: str) -> tuple[int, int] | None:
+    """`MIN:MAX` as numbers, None for ''. Raises ConfigError."""
+    if not text:
+        return None
+    fewest, colon, most = text.partition(":")
+    if not colon or not fewest.isdigit() or not most.isdigit():
+        raise ConfigError(f"--autoscale-nodes {text!r} is not of the form MIN:MAX, such as 0:10")
+    return int(fewest), int(most)
 
 
 def parse_runtime_config(text: str) -> dict[str, bool]:

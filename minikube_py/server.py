@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import ssl
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
 from typing import Any
@@ -27,16 +27,20 @@ from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.mkube_objects import write_mkube_objects
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.client.connected_nodes import ConnectedNodes
+from minikube_py.client.protocol import Selection
 from minikube_py.cloud.catalog import PROVIDERS
+from minikube_py.cloud.protocol import NodeGroup, NodeGroupLimits
 from minikube_py.config import NetworkConfig, ServerConfig
-from minikube_py.controllers.context import SERVICES, ControllerContext, ControllerOptions
+from minikube_py.controllers.context import NODES, SERVICES, ControllerContext, ControllerOptions
 from minikube_py.controllers.runner import run_controllers
+from minikube_py.kubelet.fake_node_group import GROUP, GROUP_LABEL, FakeNodeGroup
 from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
 from minikube_py.kubelet.network.host_names import owner_prefix
 from minikube_py.node import NodeOptions, host_address, needs_root, running_node
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.registry import KindRegistry
+from minikube_py.scheduler.growth import CachedGrowthPlanner
 from minikube_py.scheduler.scheduler import Scheduler
 from minikube_py.store.catalog import StoreSettings, open_store
 from minikube_py.store.soft import heartbeats_are_soft
@@ -56,12 +60,7 @@ class Server:
         self.port = config.https_listen_port
         self.is_ready = False
         self.ssl_context: ssl.SSLContext | None = None
-
-    @property
-    def simulated(self) -> tuple[str, ...]:
-        """The names of the simulated nodes."""
-        named = self.config.node_names if self.config.container_runtime == "fake" else ()
-        return (*named, *self.config.fake_node_names)
+        self.simulated: FakeNodes | None = None
 
     @property
     def url(self) -> str:
@@ -95,7 +94,8 @@ async def run_server(config: ServerConfig) -> None:
         await write_mkube_objects(api.admin(), config.network.cluster_dns)
         if config.token:
             await ensure_static_token(api.admin(), config.token)
-        _start_controllers(server, api, pki, registry, group)
+        groups = await _simulate_nodes(server, api)
+        _start_controllers(server, api, pki, registry, group, groups)
         await _report_ready(server, api, pki, started)
         _start_nodes(server, api, cluster_id, group)
         gc.collect()
@@ -168,23 +168,32 @@ def _first_objects(server: Server, pki: Pki) -> FirstObjectsOptions:
     )
 
 
-def _start_controllers(server: Server, api: Api, pki: Pki, registry: KindRegistry, group: asyncio.TaskGroup) -> None:
+def _start_controllers(
+    server: Server, api: Api, pki: Pki, registry: KindRegistry, group: asyncio.TaskGroup, groups: Sequence[NodeGroup]
+) -> None:
     network = server.config.network
     informers = InformerSet(api.client("system:kube-controller-manager"))
     services = informers.informer(SERVICES)
+    scheduler_client = api.client("system:kube-scheduler")
+    watched = InformerSet(scheduler_client)
     options = ControllerOptions(
         cluster_cidr=network.cluster_cidr,
         service_cidr=network.service_cidr,
         root_ca_pem=pki.server_ca_pem.decode(),
         signing=CertificateSigner(pki),
         secret_tokens=api.tokens,
-        cloud=PROVIDERS["local"](network.load_balancer_cidr, lambda: services.cache, lambda: server.simulated),
+        cloud=PROVIDERS["local"](
+            network.load_balancer_cidr,
+            lambda: services.cache,
+            lambda: server.simulated.names if server.simulated is not None else (),
+            groups,
+        ),
+        growth=CachedGrowthPlanner(watched) if groups else None,
+        scale_down_unneeded_seconds=server.config.scale_down_unneeded_seconds,
     )
     context = ControllerContext(client_for=api.controller, informers=informers, options=options, kinds=registry)
     start(group, informers.run(), "controllers' informers")
     start(group, run_controllers(context), "controllers")
-    scheduler_client = api.client("system:kube-scheduler")
-    watched = InformerSet(scheduler_client)
     start(group, watched.run(), "scheduler's informers")
     start(group, Scheduler(scheduler_client, watched).run(), "scheduler")
 
@@ -212,18 +221,30 @@ async def _report_ready(server: Server, api: Api, pki: Pki, started: float) -> N
     print(f"mkube is ready after {seconds:.2f} s: {server.url}  kubeconfig {config.kubeconfig_path}", flush=True)
 
 
+async def _simulate_nodes(server: Server, api: Api) -> Sequence[NodeGroup]:
+    """Prepare the simulated nodes, which start with the others; the groups of them that may grow and shrink."""
+    config = server.config
+    names = (*(config.node_names if config.container_runtime == "fake" else ()), *config.fake_node_names)
+    if not names and config.autoscale_nodes is None:
+        return ()
+    informers = InformerSet(api.client("system:mkube:fake-nodes", MASTERS))
+    server.simulated = FakeNodes(FakeNodesOptions(names=names, client_for=api.node, informers=informers))
+    server.nodes.add_source(server.simulated)
+    if config.autoscale_nodes is None:
+        return ()
+    selection = Selection(label_selector=f"{GROUP_LABEL}={GROUP}")
+    existing = (await api.admin().list(NODES, selection)).items
+    return (FakeNodeGroup(server.simulated, NodeGroupLimits(*config.autoscale_nodes), existing),)
+
+
 def _start_nodes(server: Server, api: Api, cluster_id: str, group: asyncio.TaskGroup) -> None:
     config = server.config
-    fakes = server.simulated
     if config.container_runtime != "fake":
         for name in config.node_names:
             start(group, _run_node(server, api, cluster_id, name), f"node {name}")
-    if fakes:
-        informers = InformerSet(api.client("system:mkube:fake-nodes", MASTERS))
-        nodes = FakeNodes(FakeNodesOptions(names=fakes, client_for=api.node, informers=informers))
-        server.nodes.add_source(nodes)
-        start(group, informers.run(), "fake nodes' informers")
-        start(group, nodes.run(), "fake nodes")
+    if server.simulated is not None:
+        start(group, server.simulated.options.informers.run(), "fake nodes' informers")
+        start(group, server.simulated.run(), "fake nodes")
 
 
 async def _run_node(server: Server, api: Api, cluster_id: str, name: str) -> None:

@@ -1,6 +1,8 @@
 """Declares the flags that several commands share; each has an environment variable MKUBE_<FLAG>."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,3 +42,14 @@ def runtime_flags(function: F) -> F:
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """`30m`, `24h`, `1h30m`; `0` means no end. Raises click.BadParameter."""
+    if text == "0":
+        return None
+    units = {"h": 3600, "m": 60, "s": 1}
+    parts = re.findall(r"(\d+)([hms])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise click.BadParameter(f"{text!r} is not a duration such as 30m, 24h or 0")
+    return timedelta(seconds=sum(int(number) * units[unit] for number, unit in parts))

@@ -1,5 +1,6 @@
 """`mkube server`: flags to a ServerConfig, then the server until Ctrl-C."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import click
 from click.core import ParameterSource
 
 from minikube_py.cli.access_options import access_flags, access_settings
-from minikube_py.cli.options import data_dir, flag, runtime_flags
+from minikube_py.cli.options import data_dir, flag, parse_duration, runtime_flags
 from minikube_py.cli.run_process import run_until_signal
-from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_runtime_config
+from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_node_limits, parse_runtime_config
 
 
 @click.command()
@@ -19,6 +20,19 @@ from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_r
 @runtime_flags
 @flag("--nodes", type=int, default=1, help="How many nodes to run on the one engine.")
 @flag("--fake-nodes", type=int, default=0, help="How many simulated nodes to add.")
+@flag(
+    "--autoscale-nodes",
+    default="",
+    show_default="off",
+    metavar="MIN:MAX",
+    help="Add simulated nodes for pods that fit nowhere, and remove empty ones.",
+)
+@flag(
+    "--scale-down-unneeded-time",
+    default="10m",
+    metavar="DURATION",
+    help="How long a node must be empty before the autoscaler removes it.",
+)
 @flag("--disable-agent", is_flag=True, help="Run the control plane without a node.")
 @flag("--cluster-cidr", default="10.42.0.0/16", help="The range of pod addresses; the next free one where it is taken.")
 @flag("--service-cidr", default="10.43.0.0/16", help="The range of Service addresses; likewise.")
@@ -59,6 +73,8 @@ def server(
     docker_host: str,
     nodes: int,
     fake_nodes: int,
+    autoscale_nodes: str,
+    scale_down_unneeded_time: str,
     disable_agent: bool,
     cluster_cidr: str,
     service_cidr: str,
@@ -84,6 +100,8 @@ def server(
             docker_host=docker_host,
             nodes=nodes,
             fake_nodes=fake_nodes,
+            autoscale_nodes=parse_node_limits(autoscale_nodes),
+            scale_down_unneeded_seconds=(parse_duration(scale_down_unneeded_time) or timedelta()).total_seconds(),
             disable_agent=disable_agent,
             network=NetworkConfig(cluster_cidr, service_cidr, cluster_dns, cluster_domain, load_balancer_cidr),
             has_named_ranges=_has_named_ranges(),

@@ -1,10 +1,8 @@
 """`mkube token`: make, list and delete the tokens that agents join with."""
 
 import asyncio
-import re
 import ssl
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,23 +11,12 @@ import click
 from minikube_py.bootstrap.cluster_files import ClusterFiles
 from minikube_py.bootstrap.join import create_join_token, delete_join_token, list_join_tokens
 from minikube_py.bootstrap.pki import Pki, PkiOptions
-from minikube_py.cli.options import data_dir
+from minikube_py.cli.options import data_dir, parse_duration
 from minikube_py.client.http import HttpClient, HttpClientOptions
 from minikube_py.client.protocol import Client
 from minikube_py.objects.errors import ApiError
 
 T = TypeVar("T")
-
-
-def parse_duration(text: str) -> timedelta | None:
-    """`30m`, `24h`, `1h30m`; `0` means no end. Raises click.BadParameter."""
-    if text == "0":
-        return None
-    units = {"h": 3600, "m": 60, "s": 1}
-    parts = re.findall(r"(\d+)([hms])", text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise click.BadParameter(f"{text!r} is not a duration such as 30m, 24h or 0")
-    return timedelta(seconds=sum(int(number) * units[unit] for number, unit in parts))
 
 
 def _call(folder: Path, action: Callable[[Client, Pki], Awaitable[T]]) -> T:

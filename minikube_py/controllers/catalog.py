@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from minikube_py.controllers.cloudnode import CloudNodeController
 from minikube_py.controllers.cloudnodelifecycle import CloudNodeLifecycleController
+from minikube_py.controllers.clusterautoscaler import ClusterAutoscaler
 from minikube_py.controllers.clusterroleaggregation import ClusterRoleAggregationController
 from minikube_py.controllers.context import ControllerContext
 from minikube_py.controllers.cronjob import CronJobController
@@ -52,6 +53,7 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "nodelifecycle": NodeLifecycleController,
     "cloud-node": CloudNodeController,
     "cloud-node-lifecycle": CloudNodeLifecycleController,
+    "clusterautoscaler": ClusterAutoscaler,
     "tainteviction": TaintEvictionController,
     "podgc": PodGarbageCollector,
     "csr-approving": CertificateApprover,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from minikube_py.client.protocol import Client
+from minikube_py.cloud.growth import GrowthPlanner
 from minikube_py.cloud.protocol import CloudProvider
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.kind import GVR, ResourceKind
@@ -34,6 +35,8 @@ class ControllerOptions:
     signing: Any = None
     secret_tokens: Any = None
     cloud: CloudProvider | None = None
+    growth: GrowthPlanner | None = None
+    scale_down_unneeded_seconds: float = 600.0
     workers: int = 5
     extra: dict[str, Any] = field(default_factory=dict)
 

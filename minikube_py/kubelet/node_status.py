@@ -24,7 +24,7 @@ HEARTBEAT_SECONDS = 300.0
 
 _STATUS = WriteOptions(subresource="status")
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.2, 10.0
-_SIMULATED_STORAGE = 1024**4
+SIMULATED_STORAGE = 1024**4
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class NodeStatus:
         info = await self._runtime.info()
         self._images = await self._runtime.images()
         settings = self._settings
-        storage, machine_id, boot_id = _SIMULATED_STORAGE, settings.name, settings.name
+        storage, machine_id, boot_id = SIMULATED_STORAGE, settings.name, settings.name
         hostname = settings.name
         addresses = settings.addresses
         if settings.data_dir is not None:

@@ -32,7 +32,5 @@ def _build(name: str, command: str, *arguments: str) -> Path:
     target = cache_folder() / name
     with (cache_folder() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run(
-            ["go", command, "-buildvcs=false", "-o", str(target), *arguments], cwd=MODULE, check=True
-        )
+        subprocess.run(["go", command, "-buildvcs=false", "-o", str(target), *arguments], cwd=MODULE, check=True)
     return target

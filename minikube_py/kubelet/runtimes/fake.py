@@ -73,6 +73,19 @@ def _number(text: str | None) -> float | None:
         return None
 
 
+def simulated_info(options: FakeRuntimeOptions) -> RuntimeInfo:
+    """What a simulated machine says of itself."""
+    return RuntimeInfo(
+        name="fake",
+        version="1.0.0",
+        os_image="mkube simulated node",
+        kernel_version="0.0.0-fake",
+        architecture="amd64",
+        cpus=options.cpus,
+        memory_bytes=options.memory_bytes,
+    )
+
+
 class FakeRuntime:
     """Implements ContainerRuntime and SimulatedHealth in memory."""
 
@@ -90,15 +103,7 @@ class FakeRuntime:
         self._listeners: list[asyncio.Queue[str]] = []
 
     async def info(self) -> RuntimeInfo:
-        return RuntimeInfo(
-            name="fake",
-            version="1.0.0",
-            os_image="mkube simulated node",
-            kernel_version="0.0.0-fake",
-            architecture="amd64",
-            cpus=self.options.cpus,
-            memory_bytes=self.options.memory_bytes,
-        )
+        return simulated_info(self.options)
 
     async def list_pods(self) -> list[PodState]:
         return [self._state(pod) for pod in self._pods.values()]
