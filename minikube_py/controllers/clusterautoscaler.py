@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from minikube_py import clock
 from minikube_py.client.protocol import DeleteOptions, PatchType
-from minikube_py.cloud.growth import GrowthAnswer, GrowthQuestion
-from minikube_py.cloud.protocol import CloudError, NodeGroup
+from minikube_py.cloud.protocol import CloudError, GrowthAnswer, GrowthQuestion, NodeGroup
 from minikube_py.controllers.context import DAEMON_SETS, NODES, PODS, ControllerContext
 from minikube_py.controllers.daemons.placement import daemon_pod, judge
 from minikube_py.controllers.nodelifecycle import BY_NODE, by_node

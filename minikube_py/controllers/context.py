@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from minikube_py.client.protocol import Client
-from minikube_py.cloud.growth import GrowthPlanner
-from minikube_py.cloud.protocol import CloudProvider
+from minikube_py.cloud.protocol import CloudProvider, GrowthPlanner
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.kind import GVR, ResourceKind
 

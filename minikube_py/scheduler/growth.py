@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from minikube_py.cloud.growth import GrowthAnswer, GrowthQuestion
+from minikube_py.cloud.protocol import GrowthAnswer, GrowthQuestion
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import controller_of
 from minikube_py.reconciling.informer import InformerSet
