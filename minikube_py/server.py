@@ -195,7 +195,10 @@ def _start_controllers(
     start(group, informers.run(), "controllers' informers")
     start(group, run_controllers(context), "controllers")
     start(group, watched.run(), "scheduler's informers")
-    start(group, Scheduler(scheduler_client, watched).run(), "scheduler")
+    scheduler = Scheduler(scheduler_client, watched)
+    start(group, scheduler.run(), "scheduler")
+    api.server.metrics.add(context.queues.families)
+    api.server.metrics.add(scheduler.counts.families)
 
 
 async def _report_ready(server: Server, api: Api, pki: Pki, started: float) -> None:

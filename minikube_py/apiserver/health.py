@@ -27,6 +27,10 @@ class Health:
         if ready_only:
             self._ready_only.add(name)
 
+    def results(self) -> dict[str, tuple[bool, bool]]:
+        """By name: whether the check also means life, and whether all is well."""
+        return {name: (name not in self._ready_only, not check()) for name, check in self._checks.items()}
+
     async def ready(self, request: HttpRequest) -> Reply:
         return self._answer(request, "readyz", self._checks)
 

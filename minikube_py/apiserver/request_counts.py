@@ -1,15 +1,15 @@
-"""Counts requests and watches as they pass, with plain numbers; what /metrics makes of them is in metrics/.
+"""Counts requests and watches as they pass, with plain numbers; `metrics_page` makes Prometheus' text of them.
 
 Labels come from the registry only, never from a URL, so that no client can make the tables grow.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
 
 from minikube_py.apiserver.request_info import RequestInfo
+from minikube_py.prometheus import Histogram
 from minikube_py.resources.kind import GVR, ResourceKind
 
 BUCKETS = (
@@ -39,14 +39,6 @@ class Labels(NamedTuple):
 
 
 @dataclass
-class Durations:
-    """How many requests took how long. counts has one entry more than BUCKETS: the longer ones."""
-
-    total: float = 0.0
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-
-
-@dataclass
 class WatchCount:
     """Watches of one resource: how many are open, and what they were sent."""
 
@@ -60,8 +52,8 @@ class RequestCounts:
 
     def __init__(self, find_kind: Callable[[GVR], ResourceKind | None]) -> None:
         self._find_kind = find_kind
-        self._known: dict[tuple[str, str, str, str, str, bool, bool, int], Durations] = {}
-        self.requests: dict[Labels, Durations] = {}
+        self._known: dict[tuple[str, str, str, str, str, bool, bool, int], Histogram] = {}
+        self.requests: dict[Labels, Histogram] = {}
         self.watches: dict[GVR, WatchCount] = {}
         self.inflight = {"mutating": 0, "readOnly": 0}
 
@@ -81,9 +73,7 @@ class RequestCounts:
             durations = self._new(info, code)
             if self._is_served(info):
                 self._known[key] = durations
-        took = perf_counter() - began
-        durations.total += took
-        durations.counts[bisect_left(BUCKETS, took)] += 1
+        durations.observe(perf_counter() - began)
 
     def watch(self, gvr: GVR) -> WatchCount:
         """The count of a served resource's watches."""
@@ -92,9 +82,9 @@ class RequestCounts:
             found = self.watches[gvr] = WatchCount()
         return found
 
-    def _new(self, info: RequestInfo, code: int) -> Durations:
+    def _new(self, info: RequestInfo, code: int) -> Histogram:
         labels = labels_of(info, code) if self._is_served(info) else Labels("GET", "", "", "", "", "", code)
-        return self.requests.setdefault(labels, Durations())
+        return self.requests.setdefault(labels, Histogram(BUCKETS))
 
     def _is_served(self, info: RequestInfo) -> bool:
         if info.verb not in _VERBS:

@@ -18,6 +18,7 @@ from minikube_py.apiserver.discovery import Discovery
 from minikube_py.apiserver.health import Health, Version
 from minikube_py.apiserver.http import serve_https
 from minikube_py.apiserver.local_client import LocalClient
+from minikube_py.apiserver.metrics_page import MetricsPage
 from minikube_py.apiserver.openapi import OpenApi
 from minikube_py.apiserver.pages import PageSnapshots
 from minikube_py.apiserver.paths import Paths
@@ -83,6 +84,9 @@ class ApiServer:
         version = Version(options.mkube_version)
         openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)
         self.paths = Paths(Discovery(reader.registry), openapi, self.health, version)
+        self.metrics = MetricsPage(self.context, self.health, version.body)
+        self.paths.add("/metrics", self.metrics.answer)
+        self.paths.add("/metrics/slis", self.metrics.health_checks)
         names = options.host_names | {f"kubernetes.default.svc.{options.cluster_domain}"}
         self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, names, auditor=options.auditor)
         self.custom_kinds = CustomKinds(self.context, self.local_client(_ITSELF, "kube-apiserver"))

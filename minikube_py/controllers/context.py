@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from minikube_py.client.protocol import Client
 from minikube_py.cloud.protocol import CloudProvider, GrowthPlanner
 from minikube_py.reconciling.informer import InformerSet
+from minikube_py.reconciling.queue_metrics import QueueTable
 from minikube_py.resources.kind import GVR, ResourceKind
 
 
@@ -50,6 +51,7 @@ class ControllerContext:
     informers: InformerSet
     options: ControllerOptions
     kinds: KindSource
+    queues: QueueTable = field(default_factory=QueueTable)
 
 
 # The built-in kinds that several controllers watch or write.

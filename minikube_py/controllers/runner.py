@@ -13,5 +13,5 @@ async def run_controllers(context: ControllerContext, *, disabled: Collection[st
     async with asyncio.TaskGroup() as group:
         for name, make in CONTROLLERS.items():
             if name not in disabled:
-                running = run_controller(make(context), workers=context.options.workers)
+                running = run_controller(make(context), workers=context.options.workers, table=context.queues)
                 group.create_task(running, name=f"controller {name}")

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 from minikube_py.objects.errors import ApiError, Conflict, NotFound, Object
 from minikube_py.reconciling.cache import Key, key_of
 from minikube_py.reconciling.informer import Informer, InformerEvent
+from minikube_py.reconciling.queue_metrics import QueueTable
 from minikube_py.reconciling.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,11 @@ class Background(Protocol):
     async def run(self) -> None: ...
 
 
-async def run_controller(controller: Controller, *, workers: int = 5) -> None:
-    """Wait for the caches of the controller's sources, then reconcile until cancelled."""
+async def run_controller(controller: Controller, *, workers: int = 5, table: QueueTable | None = None) -> None:
+    """Wait for the caches of the controller's sources, then reconcile until cancelled. table: shows the queue."""
     queue: WorkQueue[Key] = WorkQueue()
+    if table is not None:
+        table.queues[controller.name] = queue
     if isinstance(controller, QueueBound):
         controller.bind(queue)
     sources = controller.sources()

@@ -3,7 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Hashable
+from time import perf_counter
 from typing import Generic, TypeVar
+
+from minikube_py.prometheus import Histogram, exponential
 
 K = TypeVar("K", bound=Hashable)
 
@@ -13,6 +16,41 @@ _LONGEST_RETRY_SECONDS = 1000.0
 
 class QueueClosed(Exception):
     """The queue was closed; no more keys come."""
+
+
+BOUNDS = exponential(1e-8, 10, 10)
+"""Upper ends of the histograms, in seconds, as client-go has them."""
+
+
+class QueueCounts(Generic[K]):
+    """What has passed through a queue, in plain numbers. Times are of perf_counter."""
+
+    def __init__(self) -> None:
+        self.adds = 0
+        self.retries = 0
+        self.waited = Histogram(BOUNDS)
+        self.worked = Histogram(BOUNDS)
+        self._added_at: dict[K, float] = {}
+        self._taken_at: dict[K, float] = {}
+
+    def added(self, key: K) -> None:
+        self.adds += 1
+        self._added_at[key] = perf_counter()
+
+    def taken(self, key: K) -> None:
+        now = perf_counter()
+        self.waited.observe(now - self._added_at.pop(key, now))
+        self._taken_at[key] = now
+
+    def done(self, key: K) -> None:
+        taken = self._taken_at.pop(key, None)
+        if taken is not None:
+            self.worked.observe(perf_counter() - taken)
+
+    def unfinished(self) -> list[float]:
+        """How long each key that is worked on has been worked on, in seconds."""
+        now = perf_counter()
+        return [now - taken for taken in self._taken_at.values()]
 
 
 class WorkQueue(Generic[K]):
@@ -33,6 +71,7 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
+        self.counts: QueueCounts[K] = QueueCounts()
 
     def __len__(self) -> int:
         """How many keys wait now, not counting delayed ones."""
@@ -47,6 +86,7 @@ class WorkQueue(Generic[K]):
         if self._closed or key in self._dirty:
             return
         self._dirty.add(key)
+        self.counts.added(key)
         if key not in self._processing:
             self._ready.append(key)
             self._wake()
@@ -71,6 +111,7 @@ class WorkQueue(Generic[K]):
         """Add the key after its back-off: 5 ms, doubling with every call until `forget`, at most 1000 s."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
+        self.counts.retries += 1
         self.add_after(key, min(self._first_retry * 2 ** min(failures, 30), self._longest_retry))
 
     def forget(self, key: K) -> None:
@@ -99,10 +140,12 @@ class WorkQueue(Generic[K]):
         key = self._ready.popleft()
         self._dirty.discard(key)
         self._processing.add(key)
+        self.counts.taken(key)
         return key
 
     def done(self, key: K) -> None:
         self._processing.discard(key)
+        self.counts.done(key)
         if key in self._dirty:
             self._ready.append(key)
             self._wake()

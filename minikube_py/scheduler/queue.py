@@ -49,6 +49,14 @@ class SchedulingQueue:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def pending(self) -> dict[str, int]:
+        """How many pods wait where, under kube-scheduler's names."""
+        return {
+            "active": len(self._is_active),
+            "backoff": len(self._backing_off),
+            "unschedulable": len(self._resting),
+        }
+
     # --- pods that come and go ----------------------------------------------------------------------------------------
 
     def put(self, pod: PodInfo) -> None:

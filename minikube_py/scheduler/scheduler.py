@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
+from time import perf_counter
 from typing import Any
 
 from minikube_py import clock
@@ -17,6 +18,7 @@ from minikube_py.scheduler.changes import ChangeFeed
 from minikube_py.scheduler.decide import decide
 from minikube_py.scheduler.filters.catalog import FILTERS
 from minikube_py.scheduler.framework import Wake
+from minikube_py.scheduler.metrics import SchedulerCounts
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.preemption import Preemption, Victims, preempt
@@ -49,6 +51,7 @@ class Scheduler:
         self._feed = ChangeFeed(informers, self.snapshot, self.queue, name)
         self._volumes = VolumeBinder(client, storage)
         self._recorder = EventRecorder(client, name)
+        self.counts = SchedulerCounts(name, self.queue)
         self._start = 0
         self._group: asyncio.TaskGroup | None = None
 
@@ -60,7 +63,9 @@ class Scheduler:
                 self._group = group
                 while True:
                     entry = await self.queue.take()
+                    began = perf_counter()
                     self._schedule(entry)
+                    self.counts.decided(bool(entry.pod.node_name), perf_counter() - began)
                     await asyncio.sleep(0)
 
     # --- one pod ------------------------------------------------------------------------------------------------------
@@ -88,6 +93,7 @@ class Scheduler:
         self.queue.failed(entry, decision.rules)
         self._spawn(self._report(pod, decision.message(outcome.message), nominated))
         if outcome.victims is not None:
+            self.counts.preempted(len(outcome.victims.pods))
             self._spawn(self._evict(pod, outcome.victims))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -116,10 +122,12 @@ class Scheduler:
             await self._client.create(_PODS, binding, pod.namespace, name=pod.name, options=_BINDING)
         except (ApiError, OSError, TimeoutError) as error:
             self._give_up(entry)
+            self.counts.failed()
             if not isinstance(error, NotFound):
                 text = f"binding rejected: {error}"
                 self._recorder.event(pod.obj, WARNING, "FailedScheduling", text, action="Scheduling")
             raise
+        self.counts.bound(entry.attempts, asyncio.get_running_loop().time() - entry.arrived)
         text = f"Successfully assigned {pod.namespace}/{pod.name} to {node.name}"
         self._recorder.event(pod.obj, NORMAL, "Scheduled", text, action="Binding")
 

@@ -104,7 +104,9 @@ async def _run_scheduler(cluster: Cluster) -> None:
     watched = InformerSet(client)
     async with asyncio.TaskGroup() as group:
         group.create_task(watched.run())
-        group.create_task(Scheduler(client, watched).run())
+        scheduler = Scheduler(client, watched)
+        cluster.api.metrics.add(scheduler.counts.families)
+        group.create_task(scheduler.run())
 
 
 @asynccontextmanager
@@ -141,12 +143,15 @@ async def control_plane(
                 options=options or ControllerOptions(root_ca_pem="-----CA-----"),
                 kinds=registry,
             )
+            cluster.api.metrics.add(context.queues.families)
             stub = NodeStub(client, watched, heartbeats=heartbeats)
             async with asyncio.TaskGroup() as group:
                 running = [group.create_task(watched.run()), group.create_task(stub.run())]
                 for name, make in CONTROLLERS.items():
                     if name not in without:
-                        running.append(group.create_task(run_controller(make(context), workers=3), name=name))
+                        running.append(
+                            group.create_task(run_controller(make(context), workers=3, table=context.queues), name=name)
+                        )
                 running.append(group.create_task(_run_scheduler(cluster)))
                 await asyncio.sleep(0.01)
                 for number in range(nodes):
