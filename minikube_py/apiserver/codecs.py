@@ -37,14 +37,24 @@ class TextBody:
             return None
         if self.media_type == PROTOBUF:
             return _load_protobuf(data)
-        if self._is_json or (self.media_type.endswith("yaml") and data.lstrip()[:1] == b"{"):
-            self._is_json = True
+        if self._is_json:
             return _load_json(data)
         if self.media_type.endswith("yaml"):
-            tree, self._duplicates = yaml_codec.load(data)
-            _check_depth(tree)
-            return tree
+            return self._yaml_tree()
         raise unsupported_media_type()
+
+    def _yaml_tree(self) -> Any:
+        """JSON is YAML too, and most of what clients send as YAML is JSON."""
+        if self._data.lstrip()[:1] == b"{":
+            try:
+                tree = _load_json(self._data)
+            except BadRequest:
+                pass
+            else:
+                self._is_json = True
+                return tree
+        tree, self._duplicates = yaml_codec.load(self._data)
+        return tree
 
     def duplicates(self) -> list[str]:
         if self._duplicates is None:

@@ -1,12 +1,14 @@
 """Takes a request body in: the right kind, the right place, known fields only, as fieldValidation asks."""
 
 from collections.abc import Sequence
+from types import NoneType
 
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.objects.errors import BadRequest, Object
 from minikube_py.resources import schema
 from minikube_py.resources.kind import GVK
 
+_MAX_COMPLAINTS = 100
 FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 
 
@@ -28,6 +30,9 @@ def check_body(call: ApiCall, obj: object, expected: GVK) -> None:
             "json parse error: json: cannot unmarshal array into Go value of type struct "
             "{ APIVersion string; Kind string }"
         )
+    for key in ("apiVersion", "kind"):
+        if not isinstance(obj.get(key, ""), (str, NoneType)):
+            raise BadRequest(f"couldn't get version/kind; json parse error: {key} is not a string")
     version, name = obj.get("apiVersion") or expected.api_version, obj.get("kind") or expected.kind
     if version != expected.api_version:
         raise BadRequest(
@@ -53,7 +58,7 @@ def report_fields(call: ApiCall, report: schema.SchemaReport, duplicates: Sequen
         raise BadRequest(report.decode_error(gvk.kind, gvk.version))
     if mode == "Ignore" or not (report.unknown_fields or duplicates):
         return
-    complaints = [_duplicate(path) for path in duplicates] + report.warnings()
+    complaints = ([_duplicate(path) for path in duplicates] + report.warnings())[:_MAX_COMPLAINTS]
     if mode == "Strict":
         raise BadRequest(
             f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '

@@ -1,18 +1,20 @@
 """Deletes objects: preconditions, grace, finalizers and propagation, at once or in two phases."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from minikube_py import clock
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.keys import key_of
+from minikube_py.apiserver.query_options import check_dry_run, number
 from minikube_py.apiserver.selecting import selection_of
 from minikube_py.apiserver.writes import admission_request, admit, allocator_of, draft, mutate
 from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.custom.definition import CLEANUP_FINALIZER
+from minikube_py.resources.fields import FieldErrors, show
 from minikube_py.resources.kind import ResourceKind
+from minikube_py.resources.schema import check_definition, definition_of
 from minikube_py.store.protocol import KeyNotFound, Record, RevisionConflict
 
 _ATTEMPTS = 30
@@ -224,15 +226,17 @@ def _check_preconditions(call: ApiCall, options: DeletionOptions, record: Record
 
 def read_options(call: ApiCall) -> DeletionOptions:
     """DeleteOptions from the body, or from the query where the body says nothing."""
-    body = call.body.tree() or {}
-    if not isinstance(body, dict):
-        raise BadRequest("DeleteOptions must be an object")
-    query = call.query
+    body, query = _options_body(call), call.query
     if body.get("dryRun") and not call.query.get("dryRun"):
+        errors = FieldErrors()
+        for value in body["dryRun"]:
+            check_dry_run(value, errors)
+        if errors:
+            raise Invalid.of("meta.k8s.io", "DeleteOptions", "", errors.causes)
         call.query = {**call.query, "dryRun": body["dryRun"][0]}
     grace = body.get("gracePeriodSeconds")
     if grace is None and query.get("gracePeriodSeconds"):
-        grace = _integer(query, "gracePeriodSeconds")
+        grace = number(query, "gracePeriodSeconds")
     orphan = body.get("orphanDependents")
     if orphan is None and query.get("orphanDependents"):
         orphan = query["orphanDependents"] == "true"
@@ -249,14 +253,22 @@ def read_options(call: ApiCall) -> DeletionOptions:
     return DeletionOptions(grace, policy, preconditions.get("uid") or "", preconditions.get("resourceVersion") or "")
 
 
+def _options_body(call: ApiCall) -> Object:
+    """The DeleteOptions of the body, of whatever group they say they are. Raises BadRequest."""
+    body = call.body.tree()
+    if body is None:
+        return {}
+    if not isinstance(body, dict):
+        raise BadRequest("couldn't get version/kind; json parse error: the options are not an object")
+    if body.get("kind") not in (None, "", "DeleteOptions"):
+        raise BadRequest(f"no kind {show(body['kind'])} is registered for delete options")
+    report = check_definition(definition_of("", "v1", "DeleteOptions") or "", body)
+    if report.type_error:
+        raise BadRequest(report.decode_error("DeleteOptions", "v1"))
+    return body
+
+
 def _invalid(why: str, field: str, value: str) -> Invalid:
     return Invalid.of(
         "meta.k8s.io", "DeleteOptions", "", [Cause("FieldValueInvalid", f'Invalid value: "{value}": {why}', field)]
     )
-
-
-def _integer(query: Mapping[str, str], name: str) -> int:
-    try:
-        return int(query[name])
-    except ValueError:
-        raise BadRequest(f'{name}: strconv.ParseInt: parsing "{query[name]}": invalid syntax') from None

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import ssl
 from asyncio import sslproto
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import islice
 from urllib.parse import parse_qsl, unquote
@@ -14,13 +14,17 @@ from aiohttp.web_request import BaseRequest
 from multidict import CIMultiDict
 
 from minikube_py.apiserver.call import ByteChannel, MessageChannel, ResponseStream
+from minikube_py.apiserver.connections import ApiConnection, ApiConnections
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.pipeline import Pipeline, run
-from minikube_py.objects.errors import BadRequest, RequestTooLarge
+from minikube_py.objects.errors import BadRequest, RequestTooLarge, Timeout, UnsupportedMediaType
 
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
+BODY_SECONDS = 60.0
+"""How long a client may take to send its body: kube-apiserver's request timeout."""
+_WARNING_CHARACTERS, _WARNING_ITEM_CHARACTERS = 4096, 256
 COMPRESS_BYTES = 128 * 1024
 # asyncio keeps a receive buffer of this size for each TLS connection; its default of 256 KB adds up.
 _TLS_BUFFER_BYTES = 32 * 1024
@@ -46,6 +50,23 @@ class HttpExchange:
         length = self._request.content_length
         if length is not None and length > MAX_BODY_BYTES:
             raise _too_large()
+        coding = self.headers.get("Content-Encoding", "identity")
+        if coding.lower() != "identity":
+            raise UnsupportedMediaType(f"the body's content encoding {coding[:40]} is not supported", details={})
+        if not self._request.body_exists:
+            return b""
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._request.writer.output_size = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read_all()
+        except TimeoutError:
+            raise Timeout("the body of the request did not come in time", details={}) from None
+        except web.RequestPayloadError as error:
+            raise BadRequest(f"the body of the request is malformed: {error}", details={}) from None
+
+    async def _read_all(self) -> bytes:
         body = bytearray()
         async for chunk in self._request.content.iter_any():
             body += chunk
@@ -53,12 +74,18 @@ class HttpExchange:
                 raise _too_large()
         return bytes(body)
 
+    def _let_stall(self) -> None:
+        """People may leave a terminal or a log alone for as long as they like."""
+        connection = self._request.protocol
+        if isinstance(connection, ApiConnection):
+            connection.may_stall = True
+
     async def body_chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._request.content.iter_any():
             yield chunk
 
     def header_values(self, name: str) -> list[str]:
-        return self._request.headers.getall(name, [])
+        return [_text(value) for value in self._request.headers.getall(name, [])]
 
     def query_values(self, name: str) -> list[str]:
         return [value for key, value in parse_qsl(self.raw_query, keep_blank_values=True) if key == name]
@@ -68,6 +95,7 @@ class HttpExchange:
         if "content-length" not in {name.lower() for name in headers} and code not in (101, 204, 304):
             response.enable_chunked_encoding()
         self.response = response
+        self._let_stall()
         await response.prepare(self._request)
         return AiohttpStream(response)
 
@@ -78,6 +106,7 @@ class HttpExchange:
             raise BadRequest(f"unable to upgrade: none of the protocols {offered} is known")
         socket = web.WebSocketResponse(protocols=chosen, max_msg_size=_WEBSOCKET_MESSAGE_BYTES, heartbeat=30.0)
         self.response = socket
+        self._let_stall()
         await socket.prepare(self._request)
         return WebSocketChannel(socket, chosen[0] if chosen else "")
 
@@ -206,13 +235,13 @@ class Listener:
         self._pipeline = pipeline
 
     async def handle(self, raw: BaseRequest) -> web.StreamResponse:
-        path, _, raw_query = raw.raw_path.partition("?")
+        path, _, raw_query = _text(raw.raw_path).partition("?")
         exchange = HttpExchange(raw, raw_query)
         request = HttpRequest(
             raw.method,
             unquote(path) if "%" in path else path,
-            dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {},
-            {name.lower(): value for name, value in raw.headers.items()},
+            _first_values(raw_query) if raw_query else {},
+            {name.lower(): value if value.isascii() else _text(value) for name, value in raw.headers.items()},
             exchange,
             peer_certificate(raw.transport),
         )
@@ -257,14 +286,37 @@ class Listener:
         return stream
 
 
+def _first_values(raw_query: str) -> dict[str, str]:
+    """Where a parameter stands twice the first one counts, as in Kubernetes."""
+    return dict(reversed(parse_qsl(raw_query, keep_blank_values=True)))
+
+
+def _text(value: str) -> str:
+    """Bytes that are no UTF-8 arrive as lone surrogates, which no JSON and no log could carry."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _headers(request: HttpRequest, reply: Reply) -> "CIMultiDict[str]":
     headers: CIMultiDict[str] = CIMultiDict(reply.headers)
     headers["Content-Type"] = reply.content_type
     headers["Cache-Control"] = reply.headers.get("Cache-Control", "no-cache, private")
-    for text in dict.fromkeys(request.warnings):
+    for text in _shortened(dict.fromkeys(request.warnings)):
         escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ").replace("\r", " ")
         headers.add("Warning", f'299 - "{escaped}"')
     return headers
+
+
+def _shortened(warnings: Iterable[str]) -> Iterator[str]:
+    """Kubernetes' limits: 256 characters each once they are many, and 4 KB together."""
+    texts = list(warnings)
+    if sum(map(len, texts)) > _WARNING_CHARACTERS:
+        texts = [text[:_WARNING_ITEM_CHARACTERS] for text in texts]
+    room = _WARNING_CHARACTERS
+    for text in texts:
+        room -= len(text)
+        if room < 0:
+            return
+        yield text
 
 
 def _accepts_gzip(raw: BaseRequest) -> bool:
@@ -285,7 +337,7 @@ def peer_certificate(transport: asyncio.Transport | None) -> bytes:
 async def serve_https(pipeline: Pipeline, host: str, port: int, context: ssl.SSLContext | None) -> AsyncIterator[int]:
     """Listens until the block ends; gives the port (port 0 takes a free one)."""
     sslproto.SSLProtocol.max_size = _TLS_BUFFER_BYTES
-    server = web.Server(Listener(pipeline).handle, handler_cancellation=True, access_log=None, keepalive_timeout=180.0)
+    server = ApiConnections(Listener(pipeline).handle)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     try:

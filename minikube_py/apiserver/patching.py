@@ -118,6 +118,8 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
     applied = call.body.tree()
     if not isinstance(applied, dict):
         raise BadRequest("error decoding YAML: the applied configuration is not an object")
+    if not isinstance(applied.setdefault("metadata", {}), dict):
+        raise BadRequest("error decoding YAML: metadata is not an object")
     node, force = schema_node(call.kind), is_true(call.query.get("force"))
     _check_applied(call, applied)
     operation = operation_of(call, form.subresource)
@@ -148,7 +150,7 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
 
 
 def _check_applied(call: ApiCall, applied: Object) -> None:
-    metadata = applied.setdefault("metadata", {})
+    metadata = applied["metadata"]
     name = metadata.setdefault("name", call.info.name)
     if name != call.info.name:
         raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")

@@ -18,6 +18,7 @@ from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import check_route, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
+from minikube_py.apiserver.query_options import check_write_options
 from minikube_py.apiserver.reads import find, list_records
 from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record
 from minikube_py.apiserver.request_info import RequestInfo, is_true, parse_request
@@ -25,7 +26,15 @@ from minikube_py.apiserver.virtual import VIRTUAL, VIRTUAL_READS
 from minikube_py.apiserver.watch_frames import reply_with_watch
 from minikube_py.apiserver.watches import open_watch
 from minikube_py.objects.apply import manager_of
-from minikube_py.objects.errors import ApiError, Forbidden, InternalError, TooManyRequests, Unauthorized, UnknownPath
+from minikube_py.objects.errors import (
+    ApiError,
+    Forbidden,
+    InternalError,
+    MethodNotAllowed,
+    TooManyRequests,
+    Unauthorized,
+    UnknownPath,
+)
 from minikube_py.resources.kind import ResourceKind
 
 if TYPE_CHECKING:
@@ -64,8 +73,15 @@ async def check_host(pipeline: Pipeline, request: HttpRequest) -> None:
     if not _is_known(pipeline, host):
         raise Forbidden(f'the host name "{host}" is not one of this server', details={})
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _place_of(origin) != request.headers.get("host"):
         raise Forbidden("requests from web pages of another origin are not allowed", details={})
+
+
+def _place_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _host_name(host: str) -> str:
@@ -170,6 +186,8 @@ async def serve(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
         handler = pipeline.find_path(request.path)
         if handler is None:
             raise UnknownPath
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource", details={})
         return await handler(request)
     return await _serve_resource(pipeline, request)
 
@@ -254,6 +272,7 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
             return await reply_with_list(call, list_records(call), form)
         return reply_with_watch(call, open_watch(call), form)
     if info.subresource not in _STREAMING:
+        check_write_options(call)
         content_type = request.headers.get("content-type", "")
         body = await request.exchange.read_body()
         if body:

@@ -54,7 +54,7 @@ async def call(pipeline: Pipeline, user: UserInfo, method: str, path: str, body:
     """The reply to a request of `user`; failures are Status objects with their code."""
     plain, _, raw_query = path.partition("?")
     exchange = MemoryExchange(method, raw_query, b"" if body is None else orjson.dumps(body))
-    query = dict(parse_qsl(raw_query, keep_blank_values=True))
+    query = dict(reversed(parse_qsl(raw_query, keep_blank_values=True)))
     request = HttpRequest(method, unquote(plain), query, exchange.headers, exchange, user=user)
     reply = await run(pipeline, request, IN_PROCESS)
     return Reply() if isinstance(reply, Taken) else reply

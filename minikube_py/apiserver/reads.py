@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.keys import key_of
 from minikube_py.apiserver.pages import ContinueToken, after, expired
+from minikube_py.apiserver.query_options import number, revision
 from minikube_py.apiserver.selecting import selection_of
 from minikube_py.objects.errors import BadRequest, NotFound, Timeout
 from minikube_py.store.protocol import Record
@@ -37,7 +38,7 @@ def find(call: ApiCall) -> Record:
 def list_records(call: ApiCall) -> Listing:
     """The records of a list, one page of them with `limit`."""
     query = call.query
-    limit = number(query, "limit")
+    limit, _ = number(query, "limit"), number(query, "timeoutSeconds")
     selection = selection_of(call)
     token = ContinueToken.decode(query["continue"]) if query.get("continue") else None
     _check_match(query, token)
@@ -45,7 +46,7 @@ def list_records(call: ApiCall) -> Listing:
     chosen: Sequence[Record] = list(selection.choose(records))
     if token is not None:
         chosen = after(chosen, token)
-    if not limit or len(chosen) <= limit:
+    if limit <= 0 or len(chosen) <= limit:
         return Listing(chosen, revision)
     page = chosen[:limit]
     kind = call.kind
@@ -108,28 +109,13 @@ def check_not_future(call: ApiCall) -> None:
     text = call.query.get("resourceVersion")
     if not text:
         return
-    if not text.isdigit():
-        raise BadRequest(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
     current = call.context.store.revision
-    if int(text) > current:
+    if revision(text) > current:
         details = {
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
             "retryAfterSeconds": 1,
         }
         raise Timeout(f"Too large resource version: {text}, current: {current}", details=details)
-
-
-def number(query: Mapping[str, str], name: str) -> int:
-    """A query parameter that is a number; 0 when it is missing."""
-    text = query.get(name)
-    if not text:
-        return 0
-    try:
-        return int(text)
-    except ValueError:
-        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
 
 def list_chunks(call: ApiCall, listing: Listing) -> Iterator[bytes]:

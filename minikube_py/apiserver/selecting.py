@@ -10,6 +10,8 @@ from minikube_py.objects.selectors import FieldSelector, LabelSelector
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.store.protocol import Record
 
+_MAX_REQUIREMENTS = 1000
+"""Each is looked at for each object: this keeps one list from taking the server for itself."""
 _ALWAYS = frozenset(("metadata.name", "metadata.namespace"))
 
 
@@ -44,6 +46,8 @@ def parse_selection(kind: ResourceKind, label_selector: str, field_selector: str
         fields = FieldSelector.parse(field_selector)
     except ValueError as error:
         raise BadRequest(str(error)) from None
+    if len(labels.requirements) + len(fields.terms) > _MAX_REQUIREMENTS:
+        raise BadRequest(f"a selector may have at most {_MAX_REQUIREMENTS} requirements")
     if not fields.is_empty:
         _check_fields(kind, fields)
     return RecordSelection(labels, fields)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from minikube_py import ids
 from minikube_py.apiserver.call import ApiCall
-from minikube_py.apiserver.reads import number
+from minikube_py.apiserver.query_options import number, revision
 from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.selecting import RecordSelection, selection_of
 from minikube_py.objects.errors import BadRequest, Expired, Object
@@ -42,10 +42,7 @@ class WatchOptions:
 def read_options(call: ApiCall) -> WatchOptions:
     query = call.query
     text = query.get("resourceVersion") or ""
-    if text and not text.isdigit():
-        raise BadRequest(
-            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
-        )
+    asked = revision(text)
     bookmarks = is_true(query.get("allowWatchBookmarks"))
     initial = query.get("sendInitialEvents")
     match = query.get("resourceVersionMatch", "")
@@ -59,9 +56,10 @@ def read_options(call: ApiCall) -> WatchOptions:
             "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         )
     sends_initial = is_true(initial)
-    start = None if sends_initial or (text in ("", "0") and initial is None) else int(text or "0")
+    start = None if sends_initial or (text in ("", "0") and initial is None) else asked
     if initial is not None and not sends_initial and text in ("", "0"):
         start = call.context.store.revision
+    number(query, "limit")  # has no meaning here, and is no less a number for it
     timeout = number(query, "timeoutSeconds") or _MIN_TIMEOUT_SECONDS + ids.pick(_MIN_TIMEOUT_SECONDS)
     return WatchOptions(selection_of(call), start, bookmarks, sends_initial, timeout)
 

@@ -74,7 +74,7 @@ def _check_configuration(applied: Object, node: SchemaNode, operation: Operation
     if problems:
         where = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {_gvk(applied)}"
         text = problems[0] if len(problems) == 1 else "\n  ".join(["errors:", *problems])
-        raise ApiError(f"failed to create typed patch object ({where}): {text}", reason="", code=500)
+        raise ApiError(f"failed to create typed patch object ({where}): {text}", reason="", code=400)
 
 
 def _gvk(obj: Object) -> str:

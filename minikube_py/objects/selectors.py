@@ -6,7 +6,7 @@ component-helpers scheduling/corev1/nodeaffinity. Selectors are immutable and ch
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from minikube_py.objects import meta
@@ -28,14 +28,18 @@ class Requirement:
     key: str
     operator: str
     values: tuple[str, ...] = ()
+    _set: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_set", frozenset(self.values))
 
     def matches(self, labels: Labels) -> bool:
         value = labels.get(self.key)
         match self.operator:
             case "in" | "=" | "==":
-                return value is not None and value in self.values
+                return value is not None and value in self._set
             case "notin" | "!=":
-                return value is None or value not in self.values
+                return value is None or value not in self._set
             case "exists":
                 return value is not None
             case "!":

@@ -28,7 +28,7 @@ def strategic_merge(doc: Object, patch: Any, node: SchemaNode | None) -> Object:
     """`doc` with `patch` merged in; neither is changed.
 
     What the schema doesn't know is merged as plain: objects by key, lists as a whole. Raises BadRequest for malformed
-    directives, Invalid (422) for lists of lists, and a 500 with Kubernetes' text for a missing merge key and the like.
+    directives, Invalid (422) for lists of lists, and a bare 400 for a missing merge key and the like.
     """
     if not isinstance(patch, dict):
         raise BadRequest("invalid JSON document")
@@ -37,8 +37,8 @@ def strategic_merge(doc: Object, patch: Any, node: SchemaNode | None) -> Object:
 
 
 def _error(text: str) -> ApiError:
-    """What Kubernetes answers with a bare error: code 500 and no reason."""
-    return ApiError(text, reason="", code=500)
+    """Kubernetes answers with a bare error, whose code is 500; here it says that the client is the one to blame."""
+    return ApiError(text, reason="", code=400)
 
 
 def _wrong_type(expected: Any, actual: Any) -> ApiError:

@@ -227,7 +227,7 @@ def test_a_configuration_that_does_not_fit_the_schema(applied: dict, text: str) 
         _apply(None, applied)
     where = "default/web; apps/v1, Kind=Deployment"
     assert caught.value.message == f"failed to create typed patch object ({where}): {text}"
-    assert caught.value.code == 500
+    assert caught.value.code == 400
 
 
 def test_bad_requests() -> None:

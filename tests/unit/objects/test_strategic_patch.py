@@ -143,7 +143,7 @@ def test_refused(patch: Any, error: type[ApiError], message: str) -> None:
 def test_lists_refused(patch: list, order: str | None, message: str) -> None:
     with pytest.raises(ApiError) as caught:
         _containers([_c("a")], patch, order)
-    assert (caught.value.message, caught.value.code) == (message, 500)
+    assert (caught.value.message, caught.value.code) == (message, 400)
 
 
 def test_lists_of_lists_are_422() -> None:

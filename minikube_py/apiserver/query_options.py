@@ -1,0 +1,73 @@
+"""Reads the options that come in a URL's query, as strictly as Go's conversion of query parameters."""
+
+import re
+from collections.abc import Mapping
+
+from minikube_py.apiserver.call import ApiCall
+from minikube_py.objects.errors import BadRequest, Invalid
+from minikube_py.resources.fields import FieldErrors, Path
+
+_MAX_MANAGER_BYTES = 128
+_FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
+_OPTIONS = {
+    "create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions", "delete": "DeleteOptions",
+    "deletecollection": "DeleteOptions",
+}  # fmt: skip
+_DECIMAL = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_UNSIGNED = re.compile(r"[0-9]+", re.ASCII)
+
+
+def number(query: Mapping[str, str], name: str) -> int:
+    """A parameter that is a number of 64 bits; 0 when it is missing. Raises BadRequest."""
+    text = query.get(name)
+    if not text:
+        return 0
+    if not _DECIMAL.fullmatch(text):
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+        raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return int(text)
+
+
+def revision(text: str) -> int:
+    """A resourceVersion; 0 when it is empty. Raises BadRequest."""
+    if not text:
+        return 0
+    if not _UNSIGNED.fullmatch(text):
+        raise BadRequest(_bad_revision(text, "invalid syntax"))
+    if len(text) > 20 or int(text) >= 2**64:
+        raise BadRequest(_bad_revision(text, "value out of range"))
+    return int(text)
+
+
+def _bad_revision(text: str, why: str) -> str:
+    return f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}'
+
+
+def check_write_options(call: ApiCall) -> None:
+    """dryRun, fieldManager and fieldValidation of a write. Raises Invalid of its CreateOptions, PatchOptions, ..."""
+    kind = _OPTIONS.get(call.info.verb)
+    if kind is None or not call.query:
+        return
+    errors = FieldErrors()
+    check_dry_run(call.query.get("dryRun"), errors)
+    if kind != "DeleteOptions":
+        _check_manager(call.query.get("fieldManager", ""), errors)
+        errors.optional_enum(Path("fieldValidation"), call.query.get("fieldValidation") or None, _FIELD_VALIDATION)
+    if errors:
+        raise Invalid.of("meta.k8s.io", kind, "", errors.causes)
+
+
+def check_dry_run(value: object, errors: FieldErrors) -> None:
+    if value not in (None, "", "All"):
+        errors.not_supported(Path("dryRun"), value, ("All",))
+
+
+def _check_manager(manager: str, errors: FieldErrors) -> None:
+    path = Path("fieldManager")
+    if len(manager.encode()) > _MAX_MANAGER_BYTES:
+        errors.too_long(path, _MAX_MANAGER_BYTES)
+    for index, char in enumerate(manager):
+        if not char.isprintable():
+            position = len(manager[:index].encode())
+            errors.invalid(path, manager, f"invalid character U+{ord(char):04X} (at position {position})")
