@@ -188,6 +188,8 @@ def node_may(node: str, q: Question) -> bool:
             | ("node.k8s.io", "runtimeclasses", "")
         ):
             return is_read
+        case "certificates.k8s.io", "podcertificaterequests", "":
+            return q.verb == "create"  # NodeRestriction looks at the pod it is for
         case "authentication.k8s.io", "tokenreviews", "":
             return q.verb == "create"
         case "authorization.k8s.io", "subjectaccessreviews" | "localsubjectaccessreviews", "":
