@@ -49,7 +49,8 @@ class DiskVolumes:
                 try:
                     await _set_up(source, context)
                 except RuntimeFailure as failure:
-                    log.warning("pod %s: %s", pod_spec.full_name(pod), failure.message)
+                    # Objects are often deleted before the pods that use them, and the pod shows nothing of it.
+                    log.info("pod %s: %s", pod_spec.full_name(pod), failure.message)
 
     def refresh_at(self, pod_uid: str) -> float:
         due = (self._sources.tokens.renew_at(pod_uid), self._sources.certificates.refresh_at(pod_uid))
