@@ -1,5 +1,6 @@
 """A server with real pods for tests: address ranges of its own, so that it can run beside a user's cluster."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,17 @@ def example_image() -> Iterator[None]:
             subprocess.run(["docker", "rmi", EXAMPLE_IMAGE], check=False, capture_output=True)
 
 
+def remove_leftovers() -> None:
+    """Interfaces in these ranges that a test run left behind when it was cut off."""
+    listed = subprocess.run(["ip", "-j", "-4", "addr"], capture_output=True, text=True, check=True).stdout
+    for link in json.loads(listed):
+        if link["ifname"].startswith("mkube-") and any(a["local"].startswith("10.142.") for a in link["addr_info"]):
+            subprocess.run(["ip", "link", "delete", link["ifname"]], check=False)
+            subprocess.run(["ip", "link", "delete", link["ifname"].replace("mkube-", "mksvc-")], check=False)
+
+
 @contextmanager
 def docker_server(data_dir: Path, *flags: str) -> Iterator[TestServer]:
+    remove_leftovers()
     with example_image(), running_server(data_dir, *RANGES, *flags) as server:
         yield server
