@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 DEFAULT_HTTPS_PORT = 6443
+DEFAULT_EVENT_TTL_SECONDS = 7 * 24 * 3600.0
 RUNTIMES = ("docker", "fake")
 _STATIC_TOKEN = re.compile(r"[a-z0-9]{6}\.[a-z0-9]{16}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -188,6 +189,7 @@ class ServerConfig:
     audit: AuditConfig | None = None
     oidc: OidcConfig | None = None
     request_header: RequestHeaderConfig = RequestHeaderConfig()
+    event_ttl_seconds: float = DEFAULT_EVENT_TTL_SECONDS
 
     def __post_init__(self) -> None:
         try:

@@ -11,6 +11,8 @@ from typing import Any
 
 from minikube_py import clock
 from minikube_py.api import MASTERS, Api, build_api, proxy_authorities
+from minikube_py.apiserver.component_statuses import write_component_statuses
+from minikube_py.apiserver.event_retention import EventBounds, EventRetention
 from minikube_py.apiserver.keys import index_function
 from minikube_py.apiserver.node_paths import node_paths
 from minikube_py.bootstrap.address_ranges import host_routes, settle
@@ -88,6 +90,8 @@ async def run_server(config: ServerConfig) -> None:
         group = await stack.enter_async_context(asyncio.TaskGroup())
         start(group, api.feed.run(), "authorization feed")
         start(group, api.server.custom_kinds.run(), "custom kinds")
+        start(group, EventRetention(store, EventBounds(config.event_ttl_seconds)).run(), "event retention")
+        await write_component_statuses(store, registry)
         await _listen(server, api, pki, group)
         await write_first_objects(api.admin(), _first_objects(server, pki))
         start(group, keep_api_service(api.admin(), _first_objects(server, pki)), "kubernetes Service")

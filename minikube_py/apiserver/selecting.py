@@ -56,9 +56,20 @@ def parse_selection(kind: ResourceKind, label_selector: str, field_selector: str
 def selection_of(call: ApiCall) -> RecordSelection:
     info = call.info
     selection = parse_selection(call.kind, info.label_selector, info.field_selector)
+    aliases = call.kind.rules.field_aliases
+    if aliases and not selection.fields.is_empty:
+        return replace(selection, read_fields=_aliased_fields(aliases))
     if not call.kind.custom or selection.fields.is_empty or call.kind.rules.fields is None:
         return selection
     return replace(selection, read_fields=_custom_fields(call, call.kind.rules.fields))
+
+
+def _aliased_fields(aliases: Mapping[str, str]) -> Callable[[Record], Mapping[str, str]]:
+    def read(record: Record) -> Mapping[str, str]:
+        fields = fields_of(record)
+        return {**fields, **{alias: fields.get(name, "") for alias, name in aliases.items()}}
+
+    return read
 
 
 def _custom_fields(call: ApiCall, read: Callable[[Object], Mapping[str, str]]) -> Callable[[Record], Mapping[str, str]]:

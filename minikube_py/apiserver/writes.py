@@ -141,6 +141,7 @@ def validate_create(kind: ResourceKind, obj: Object) -> None:
     errors = FieldErrors()
     validate_metadata(obj, kind, errors)
     kind.rules.validate(obj, errors)
+    kind.rules.validate_create(obj, errors)
     raise_invalid(kind, obj, errors)
 
 

@@ -12,6 +12,8 @@ from minikube_py.cli.options import data_dir, flag, parse_duration, runtime_flag
 from minikube_py.cli.run_process import run_until_signal
 from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_node_limits, parse_runtime_config
 
+_FOR_EVER = timedelta(days=36500)
+
 
 @click.command()
 @data_dir
@@ -60,6 +62,7 @@ from minikube_py.config import ConfigError, NetworkConfig, ServerConfig, parse_n
     help="Where objects are kept; memory:// keeps nothing.",
 )
 @flag("--runtime-config", default="", metavar="GROUP/VERSION=true|false,...", help="API versions to switch on or off.")
+@flag("--event-ttl", default="168h", metavar="TIME", help="How long Events are kept; 0 is for ever.")
 @access_flags
 @flag(
     "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="WARNING", help="How much to log."
@@ -86,6 +89,7 @@ def server(
     tls_san: tuple[str, ...],
     datastore_endpoint: str,
     runtime_config: str,
+    event_ttl: str,
     log_level: str,
     **access: Any,
 ) -> None:
@@ -110,6 +114,7 @@ def server(
             tls_sans=tls_san,
             datastore_endpoint=datastore_endpoint,
             runtime_config=parse_runtime_config(runtime_config),
+            event_ttl_seconds=(parse_duration(event_ttl) or _FOR_EVER).total_seconds(),
             **access_settings(access),
         )
     except ConfigError as error:

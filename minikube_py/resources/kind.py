@@ -75,9 +75,11 @@ class KindRules:
                     anything but metadata and status changed.
     validate        checks a new object. validate_update(new, old) is the whole check of a change: what `validate` says
                     of the new object where Kubernetes looks again, and the immutability rules.
+    validate_create checks a new object beside `validate`: what changes of it need not hold to.
     validate_status like validate_update, for the status subresource.
     columns, row    the Table: row(obj) gives one cell per column (without the Age column's formatting done elsewhere).
     fields          field-selector values beyond metadata.name and metadata.namespace, all of them, as strings.
+    field_aliases   other names of the stored kind's `fields` in this version: alias to field.
     to_storage, from_storage  convert between the served version and the stored one, in place; None when equal.
     """
 
@@ -85,11 +87,13 @@ class KindRules:
     prepare_create: Callable[[Object], None] = _nothing
     prepare_update: Callable[[Object, Object], None] = _nothing_two
     validate: Callable[[Object, FieldErrors], None] = _no_checks
+    validate_create: Callable[[Object, FieldErrors], None] = _no_checks
     validate_update: Callable[[Object, Object, FieldErrors], None] = _no_update_checks
     validate_status: Callable[[Object, Object, FieldErrors], None] = _no_update_checks
     columns: tuple[Column, ...] = ()
     row: Callable[[Object], list[Any]] | None = None
     fields: Callable[[Object], dict[str, str]] | None = None
+    field_aliases: Mapping[str, str] = field(default_factory=dict)
     to_storage: Callable[[Object], None] | None = None
     from_storage: Callable[[Object], None] | None = None
     has_generation: bool = False

@@ -22,6 +22,12 @@ _RENAMED = (
 )
 
 
+_FIXED = (
+    "involvedObject", "reason", "message", "source", "firstTimestamp", "lastTimestamp", "count", "type", "eventTime",
+    "action", "related", "reportingComponent", "reportingInstance",
+)  # fmt: skip
+
+
 def to_storage(event: Object) -> None:
     """From the field names of events.k8s.io to those of core."""
     for core, modern in _RENAMED:
@@ -38,40 +44,46 @@ def from_storage(event: Object) -> None:
 
 def validate_core(event: Object, errors: FieldErrors) -> None:
     """An event written through core/v1."""
-    _validate(event, "reportingComponent", errors)
+    _validate(event, errors)
 
 
-def validate_core_update(new: Object, _old: Object, errors: FieldErrors) -> None:
-    validate_core(new, errors)
-
-
-def _validate(event: Object, controller_key: str, errors: FieldErrors) -> None:
+def _validate(event: Object, errors: FieldErrors) -> None:
+    """What every event must be. One with an eventTime may stand in another namespace than what it is about."""
     namespace = meta.namespace(event)
     involved = (event.get("involvedObject") or {}).get("namespace") or ""
-    matches = namespace == involved if involved else namespace in ("default", "kube-system")
+    is_modern = bool(event.get("eventTime"))
+    if involved:
+        matches = is_modern or namespace == involved
+    else:
+        matches = namespace in (("default", "kube-system") if is_modern else ("default",))
     if not matches:
         errors.invalid(Path("involvedObject.namespace"), involved, "does not match event.namespace")
-    if not event.get("eventTime"):
+    if not is_modern:
         return
     controller = event.get("reportingComponent") or ""
     if not controller:
-        errors.required(Path(controller_key))
-    errors.invalid_each(Path(controller_key), controller, meta.qualified_name(controller))
-    for key, stored in (("reportingInstance", "reportingInstance"), ("action", "action"), ("reason", "reason")):
-        value = event.get(stored) or ""
+        errors.required(Path("reportingController"))
+    errors.invalid_each(Path("reportingController"), controller, meta.qualified_name(controller))
+    for key in ("reportingInstance", "action", "reason"):
+        value = event.get(key) or ""
         if not value:
             errors.required(Path(key))
-        if len(value) > 128:
-            errors.invalid(Path(key), value, "can have at most 128 characters")
-    if len(event.get("message") or "") > 1024:
-        errors.invalid(Path("message"), event["message"], "can have at most 1024 characters")
+        if len(value.encode()) > 128:
+            errors.invalid(Path(key), "", "can have at most 128 characters")
+    if len((event.get("message") or "").encode()) > 1024:
+        errors.invalid(Path("message"), "", "can have at most 1024 characters")
 
 
 def validate_modern(event: Object, errors: FieldErrors) -> None:
     """An event written through events.k8s.io/v1."""
     core = dict(event)
     to_storage(core)
-    _validate(core, "reportingController", errors)
+    _validate(core, errors)
+
+
+def validate_modern_create(event: Object, errors: FieldErrors) -> None:
+    """What is left of the old form belongs to old clients: a new event of the new group has none of it."""
+    errors.invalid_each(Path("metadata.name"), meta.name(event), meta.dns1123_subdomain(meta.name(event)))
     if not event.get("eventTime"):
         errors.required(Path("eventTime"))
     _validate_series(event, errors)
@@ -88,13 +100,14 @@ def validate_modern(event: Object, errors: FieldErrors) -> None:
 
 
 def validate_modern_update(new: Object, old: Object, errors: FieldErrors) -> None:
-    core = dict(new)
-    to_storage(core)
-    _validate(core, "reportingController", errors)
-    keys = ("regarding", "reason", "note", "type", "eventTime", "action", "related", "reportingController")
-    for key in (*keys, "reportingInstance"):
-        errors.immutable(Path(key), new.get(key), old.get(key))
-    _validate_series(new, errors)
+    fresh, stored = dict(new), dict(old)
+    to_storage(fresh)
+    to_storage(stored)
+    if fresh.get("series") != stored.get("series"):
+        _validate_series(new, errors)
+    for key in _FIXED:
+        name = "reportingController" if key == "reportingComponent" else key
+        errors.immutable(Path(name), fresh.get(key) or None, stored.get(key) or None)
 
 
 def _validate_series(event: Object, errors: FieldErrors) -> None:
@@ -161,6 +174,15 @@ def modern_fields(event: Object) -> dict[str, str]:
     return {**found, **modern, "reportingController": found["reportingComponent"]}
 
 
+FIELD_ALIASES = {
+    "reportingController": "reportingComponent",
+    **{
+        f"regarding.{key}": f"involvedObject.{key}"
+        for key in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
+    },
+}
+
+
 COLUMNS = (
     text("Last Seen", "The time at which the most recent occurrence of this event was recorded."),
     text("Type", "Type of this event (Normal, Warning)."),
@@ -176,7 +198,6 @@ COLUMNS = (
 
 CORE_RULES = KindRules(
     validate=validate_core,
-    validate_update=validate_core_update,
     columns=COLUMNS,
     row=core_row,
     fields=core_fields,
@@ -185,10 +206,12 @@ CORE_RULES = KindRules(
 )
 MODERN_RULES = KindRules(
     validate=validate_modern,
+    validate_create=validate_modern_create,
     validate_update=validate_modern_update,
     columns=COLUMNS,
     row=modern_row,
     fields=modern_fields,
+    field_aliases=FIELD_ALIASES,
     to_storage=to_storage,
     from_storage=from_storage,
     allows_create_on_update=True,

@@ -33,6 +33,7 @@ def create_errors(resource: str, obj: dict[str, Any]) -> list[str]:
     errors = FieldErrors()
     validate_metadata(obj, kind, errors)
     kind.rules.validate(obj, errors)
+    kind.rules.validate_create(obj, errors)
     return [f"{cause.field}: {cause.message}" for cause in errors.causes]
 
 
