@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
+from minikube_py.apiserver.call import ByteChannel
 from minikube_py.client.node_connection import ByteStream
 from minikube_py.objects.errors import Forbidden, ServiceUnavailable
 
@@ -168,6 +169,27 @@ class BackendConnection:
 
     async def close(self) -> None:
         await self._stream.close()
+
+
+async def pump(client: ByteChannel, backend: BackendConnection) -> None:
+    """Bytes both ways until one side ends."""
+
+    async def upstream() -> None:
+        while data := await client.receive():
+            await backend.send(data)
+
+    async def downstream() -> None:
+        while data := await backend.receive():
+            await client.send(data)
+
+    tasks = [asyncio.ensure_future(upstream()), asyncio.ensure_future(downstream())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await client.close()
 
 
 def _is_passed_on(name: str) -> bool:

@@ -3,39 +3,30 @@
 Source: kubernetes pkg/registry/core/{pod,service,node} (ResourceLocation), apimachinery pkg/util/proxy.
 """
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import orjson
 
-from minikube_py import ids
-from minikube_py.apiserver.call import Answer, ApiCall, ByteChannel
+from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.streaming.proxied_http import (
     BackendConnection,
     ProxiedRequest,
     ProxiedResponse,
     TlsStream,
-    dial_address,
+    pump,
 )
-from minikube_py.apiserver.subresources.pod_target import admit_connection, node_of
+from minikube_py.apiserver.streaming.service_dial import Backend, dial_pod, dial_service
+from minikube_py.apiserver.subresources.pod_target import admit_connection
 from minikube_py.client.node_connection import ByteStream
-from minikube_py.objects.errors import ApiError, BadRequest, NotFound, Object, ServiceUnavailable
+from minikube_py.objects.errors import BadRequest, NotFound, Object, ServiceUnavailable
 from minikube_py.resources.kind import GVR
 
 _PODS, _SERVICES = GVR("", "v1", "pods"), GVR("", "v1", "services")
 _SLICES = GVR("discovery.k8s.io", "v1", "endpointslices")
 _SERVICE_LABEL = "kubernetes.io/service-name"
 _OPTIONS = {"pods": "PodProxyOptions", "services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"}
-
-
-@dataclass(frozen=True)
-class Backend:
-    """Where a request goes: a stream to it, and the Host header it gets."""
-
-    stream: ByteStream
-    host: str
 
 
 @dataclass(frozen=True)
@@ -72,8 +63,10 @@ async def proxy(call: ApiCall) -> Answer | None:
         await _answer_for_node(call, path)
         return None
     reference = parse_reference(call.info.name)
-    find = _find_pod if call.info.resource == "pods" else _find_endpoint
-    backend = await find(call, reference)
+    if call.info.resource == "pods":
+        backend = await _dial_named_pod(call, reference)
+    else:
+        backend = await dial_service(call.context, call.info.namespace, reference.name, reference.port)
     connection = BackendConnection(await _secured(backend, reference))
     try:
         await _pass(call, connection, backend.host, path or "/")
@@ -119,7 +112,7 @@ async def _pass(call: ApiCall, connection: BackendConnection, host: str, path: s
     )
     response = await connection.request(request)
     if response.upgrade:
-        await _pump(await exchange.upgrade(response.upgrade, response.headers), connection)
+        await pump(await exchange.upgrade(response.upgrade, response.headers), connection)
         return
     _rewrite_location(call, response)
     stream = await exchange.start(response.code, response.headers)
@@ -141,25 +134,6 @@ def _own_path(path: str) -> str:
     return quote(path, safe="/:")
 
 
-async def _pump(client: ByteChannel, backend: BackendConnection) -> None:
-    async def upstream() -> None:
-        while data := await client.receive():
-            await backend.send(data)
-
-    async def downstream() -> None:
-        while data := await backend.receive():
-            await client.send(data)
-
-    tasks = [asyncio.ensure_future(upstream()), asyncio.ensure_future(downstream())]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await client.close()
-
-
 async def _finish(call: ApiCall, code: int, headers: Mapping[str, str], body: bytes) -> None:
     stream = await call.http.start(code, {**headers, "Content-Length": str(len(body))})
     if body:
@@ -167,71 +141,22 @@ async def _finish(call: ApiCall, code: int, headers: Mapping[str, str], body: by
     await stream.finish()
 
 
-# --- pods and services -----------------------------------------------------------------------------------------------
+# --- pods -----------------------------------------------------------------------------------------------
 
 
-async def _find_pod(call: ApiCall, reference: Reference) -> Backend:
+async def _dial_named_pod(call: ApiCall, reference: Reference) -> Backend:
     pod = call.context.reader.get(_PODS, reference.name, call.info.namespace)
     if pod is None:
         raise NotFound.of("", "pods", reference.name)
     port = reference.port or str(_first_port(pod) or (443 if reference.is_tls else 80))
     if not port.isdigit():
         raise BadRequest(f'invalid pod request "{call.info.name}"')
-    return await _dial_pod(call, pod, int(port))
+    return await dial_pod(call.context, pod, int(port))
 
 
 def _first_port(pod: Object) -> int | None:
     ports = (p for c in (pod.get("spec") or {}).get("containers") or () for p in c.get("ports") or ())
     return next((int(port["containerPort"]) for port in ports), None)
-
-
-async def _dial_pod(call: ApiCall, pod: Object, port: int) -> Backend:
-    try:
-        stream = await node_of(call, pod).dial(pod["metadata"]["uid"], port)
-    except (ApiError, OSError) as error:
-        raise ServiceUnavailable(f"error trying to reach service: {error}") from None
-    address = (pod.get("status") or {}).get("podIP") or pod["metadata"]["name"]
-    return Backend(stream, f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
-
-
-async def _find_endpoint(call: ApiCall, reference: Reference) -> Backend:
-    """A ready endpoint of the Service, any one."""
-    name, reader = reference.name, call.context.reader
-    service = reader.get(_SERVICES, name, call.info.namespace)
-    if service is None:
-        raise NotFound.of("", "services", name)
-    port_name = _port_name(service, reference)
-    found: list[tuple[Object, int]] = []
-    for part in reader.list(_SLICES, call.info.namespace):
-        if (part["metadata"].get("labels") or {}).get(_SERVICE_LABEL) != name:
-            continue
-        numbers = [p["port"] for p in part.get("ports") or () if (p.get("name") or "") == port_name and p.get("port")]
-        ready = [e for e in part.get("endpoints") or () if (e.get("conditions") or {}).get("ready") is not False]
-        found += [(endpoint, int(number)) for number in numbers[:1] for endpoint in ready]
-    if not found:
-        raise ServiceUnavailable(f'no endpoints available for service "{name}"')
-    endpoint, number = found[ids.pick(len(found))]
-    target = endpoint.get("targetRef") or {}
-    pod = reader.get(_PODS, target.get("name", ""), call.info.namespace) if target.get("kind") == "Pod" else None
-    if pod is not None:
-        return await _dial_pod(call, pod, number)
-    address = endpoint["addresses"][0]
-    return Backend(await dial_address(address, number), f"{address}:{number}")
-
-
-def _port_name(service: Object, reference: Reference) -> str:
-    """The name of the Service's port that the URL names, by name or number; the only one when it names none."""
-    ports = (service.get("spec") or {}).get("ports") or []
-    if not reference.port:
-        if len(ports) == 1:
-            return ports[0].get("name") or ""
-        named = next((p for p in ports if not p.get("name")), None)
-        if named is not None:
-            return ""
-    for port in ports:
-        if reference.port and reference.port in (port.get("name"), str(port.get("port"))):
-            return port.get("name") or ""
-    raise ServiceUnavailable(f'no service port "{reference.port}" found for service "{reference.name}"')
 
 
 # --- nodes -----------------------------------------------------------------------------------------------------------
