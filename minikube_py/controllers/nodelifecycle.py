@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from minikube_py import clock
 from minikube_py.client.protocol import PatchType, Selection
 from minikube_py.controllers.context import LEASES, NODES, PODS, ControllerContext
-from minikube_py.controllers.nodes.eviction_rules import evicting_zones, zone_of
+from minikube_py.controllers.nodes.eviction_rules import ZoneHealth, zone_of
 from minikube_py.controllers.nodes.taints import ready_status, taints_of, wanted_taints
 from minikube_py.controllers.workloads.pods import is_ready
 from minikube_py.controllers.workloads.writing import write_status
@@ -57,6 +57,7 @@ class NodeLifecycleController:
         self._pods = context.informers.informer(PODS, indexers={BY_NODE: by_node})
         self._recorder = EventRecorder(self._client, "node-controller")
         self._signs: dict[str, _Signs] = {}
+        self._health = ZoneHealth()
         self._zones: set[tuple[str, str]] = set()
         self._queue: WorkQueue[Key] = WorkQueue()
 
@@ -96,7 +97,8 @@ class NodeLifecycleController:
         elif _heartbeats(node) != _heartbeats(previous):
             self._alive(name(node))
         # One node's state can switch eviction on or off for the others.
-        zones = evicting_zones(self._nodes.cache)
+        self._health.note(name(node), None if event.type == DELETED else node)
+        zones = self._health.evicting_zones()
         if zones != self._zones:
             self._zones = zones
             yield from (Key("", name(one)) for one in self._nodes.cache)
@@ -170,6 +172,7 @@ class NodeLifecycleController:
                     lastTransitionTime=now,
                 )
         written = await write_status(self._client, self._nodes, node, status)
+        self._health.note(name(node), written)
         if was_ready:
             text = f"Node {name(node)} status is now: NodeNotReady"
             self._recorder.event(node, NORMAL, "NodeNotReady", text)
@@ -178,7 +181,7 @@ class NodeLifecycleController:
     async def _set_taints(self, node: Object) -> None:
         if is_deleting(node):
             return
-        may_evict = zone_of(node) in evicting_zones(self._nodes.cache)
+        may_evict = zone_of(node) in self._health.evicting_zones()
         wanted = wanted_taints(node, may_evict=may_evict, now=clock.rfc3339())
         if wanted == list(taints_of(node)):
             return

@@ -10,6 +10,7 @@ from minikube_py.client.protocol import Client
 from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
 from minikube_py.kubelet.leases import LeaseTimer
 from minikube_py.kubelet.node_object import MOST_PODS, NodeMachine, new_node, node_status
+from minikube_py.kubelet.node_source import SharedNodes
 from minikube_py.kubelet.node_status import SIMULATED_STORAGE
 from minikube_py.kubelet.pod_source import SharedPods
 from minikube_py.kubelet.runtimes.fake import GIB, FakeRuntime, FakeRuntimeOptions, simulated_info
@@ -52,6 +53,7 @@ class FakeNodes:
         self._extra_labels: dict[str, dict[str, str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pods = SharedPods(options.informers)
+        self._nodes = SharedNodes(options.informers)
         self._leases = LeaseTimer(_RENEW_SECONDS)
         self._group: asyncio.TaskGroup | None = None
         for name in options.names:
@@ -107,7 +109,8 @@ class FakeNodes:
             await asyncio.Event().wait()
 
     def _start(self, name: str, group: asyncio.TaskGroup) -> None:
-        kubelet = Kubelet(self._node(self._numbers[name], name), self._pods.of(name))
+        options = self._node(self._numbers[name], name)
+        kubelet = Kubelet(options, self._pods.of(name), self._nodes.of(name))
         self._kubelets[name] = kubelet
         self._tasks[name] = group.create_task(kubelet.run(), name=f"kubelet {name}")
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from minikube_py.client.node_connection import ByteStream, LogRequest, StreamRequest, StreamSession
-from minikube_py.client.protocol import Client, Selection
+from minikube_py.client.protocol import Client
 from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.assembly import NodeParts, assemble
-from minikube_py.kubelet.kinds import NODES, SERVICES
+from minikube_py.kubelet.kinds import SERVICES
 from minikube_py.kubelet.leases import LeaseTimer
 from minikube_py.kubelet.network.protocol import PodNetwork
 from minikube_py.kubelet.node_object import MOST_PODS
+from minikube_py.kubelet.node_source import NodeSource, OwnNode
 from minikube_py.kubelet.node_status import NodeSettings, NodeStatus
 from minikube_py.kubelet.pod_admission import refusal, resize_refusal
 from minikube_py.kubelet.pod_source import OwnPods, PodSource
@@ -66,8 +67,10 @@ class KubeletOptions:
 class Kubelet:
     """One node. `run` until cancelled; pods run on when it ends. Also the node's NodeConnection."""
 
-    def __init__(self, options: KubeletOptions, pods: PodSource | None = None) -> None:
-        """pods: the node's share of a watch over all pods; None for a watch of its own."""
+    def __init__(
+        self, options: KubeletOptions, pods: PodSource | None = None, node: NodeSource | None = None
+    ) -> None:
+        """pods, node: shares of watches over all pods and all nodes; None for watches of its own."""
         self.options = options
         self._runtime = options.runtime
         self._workers: dict[str, PodWorker] = {}
@@ -75,10 +78,9 @@ class Kubelet:
         self._adopted = asyncio.Event()
         self._own_informers = InformerSet(options.client)
         shared = options.informers or self._own_informers
-        own_name = Selection(field_selector=f"metadata.name={options.node_name}")
-        nodes = shared.informer(NODES) if options.informers else shared.informer(NODES, own_name)
         services = shared.informer(SERVICES)
         self._pods = pods or OwnPods(self._own_informers, options.node_name)
+        node = node or OwnNode(self._own_informers, options.node_name)
         settings = NodeSettings(
             name=options.node_name,
             data_dir=options.data_dir,
@@ -88,7 +90,7 @@ class Kubelet:
             most_pods=options.most_pods,
         )
         leases = options.leases or LeaseTimer()
-        self.status = NodeStatus(settings, options.client, options.runtime, nodes, leases)
+        self.status = NodeStatus(settings, options.client, options.runtime, node, leases)
         parts = NodeParts(
             node_name=options.node_name,
             client=options.client,

@@ -14,9 +14,10 @@ from minikube_py.kubelet import node_object
 from minikube_py.kubelet.kinds import NODES
 from minikube_py.kubelet.leases import LeaseTimer
 from minikube_py.kubelet.node_object import NodeMachine
+from minikube_py.kubelet.node_source import NodeSource
 from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, ImageState, RuntimeFailure
 from minikube_py.objects.errors import AlreadyExists, ApiError, NotFound, Object
-from minikube_py.reconciling.informer import DELETED, Informer, InformerEvent
+from minikube_py.reconciling.informer import DELETED, InformerEvent
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class NodeStatus:
         settings: NodeSettings,
         client: Client,
         runtime: ContainerRuntime,
-        nodes: Informer,
+        nodes: NodeSource,
         leases: LeaseTimer,
     ) -> None:
         self._settings = settings
@@ -73,7 +74,7 @@ class NodeStatus:
     @property
     def node(self) -> Object | None:
         """The Node as the API has it."""
-        return self._nodes.cache.get("", self._settings.name) or self._node
+        return self._nodes.get() or self._node
 
     @property
     def allocatable(self) -> dict[str, str]:
