@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _source: Callable[[], float] = time.time
 
@@ -30,7 +31,14 @@ def now() -> datetime:
 
 def rfc3339(moment: datetime | None = None) -> str:
     """`metav1.Time` on the wire: whole seconds, UTC, `2026-01-02T03:04:05Z`."""
-    return (moment or now()).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if moment is None:
+        return _whole_second(int(_source()))
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@lru_cache(maxsize=4)
+def _whole_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rfc3339_micro(moment: datetime | None = None) -> str:

@@ -67,9 +67,7 @@ class KubeletOptions:
 class Kubelet:
     """One node. `run` until cancelled; pods run on when it ends. Also the node's NodeConnection."""
 
-    def __init__(
-        self, options: KubeletOptions, pods: PodSource | None = None, node: NodeSource | None = None
-    ) -> None:
+    def __init__(self, options: KubeletOptions, pods: PodSource | None = None, node: NodeSource | None = None) -> None:
         """pods, node: shares of watches over all pods and all nodes; None for watches of its own."""
         self.options = options
         self._runtime = options.runtime

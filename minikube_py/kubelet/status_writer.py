@@ -70,10 +70,12 @@ class StatusWriter:
         try:
             while self._wanted is not None and self._pod is not None:
                 pod, wanted = self._pod, self._wanted
-                if answer is not None and _revision(answer) > _revision(pod):
-                    pod = answer
                 self._wanted = None
-                answer = await self._write(pod, wanted) or answer
+                answer = await self._write(pod, wanted)
+                if answer is not None and self._wanted is not None and _revision(answer) > _revision(self._pod):
+                    # What is wanted now was worked out without knowing this state: times in it would go to and fro.
+                    # `written` makes the worker look again.
+                    self._wanted = None
         finally:
             self._task = None
         if answer is not None:

@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from minikube_py import clock, ids
 from minikube_py.client.protocol import Client, PatchType
@@ -26,6 +27,20 @@ _SPAM_REFILL_PER_SECOND = 1.0 / 300.0
 _LONGEST_MESSAGE = 1024
 _QUEUED_AT_MOST = 10_000
 _WRITTEN_AT_ONCE = 64
+# Of all recorders of a process together: a flood of events must not hold up the writes that events tell of.
+_WRITERS = 3
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _turn() -> asyncio.Semaphore:
+    """Held while an event is written; one for each event loop."""
+    loop = asyncio.get_running_loop()
+    found = _turns.get(loop)
+    if found is None:
+        found = _turns[loop] = asyncio.Semaphore(_WRITERS)
+    return found
+
+
 _NAME_MASK = (1 << 20) - 1
 
 
@@ -126,7 +141,8 @@ class EventRecorder:
 
     async def _write_all(self, events: list[Object]) -> None:
         for event in events:
-            await self._give_up_on_error(self._write(event))
+            async with _turn():
+                await self._give_up_on_error(self._write(event))
 
     async def _give_up_on_error(self, writing: Coroutine[Any, Any, None]) -> None:
         try:
@@ -156,7 +172,7 @@ class EventRecorder:
         moment = int(clock.seconds() * 1e9) & ~_NAME_MASK | ids.pick(_NAME_MASK + 1)
         name = f"{involved.get('name', '')}.{moment:x}"
         event["metadata"] = {"name": name, "namespace": namespace}
-        event.update(firstTimestamp=now, lastTimestamp=now, count=1, eventTime=None)
+        event.update(firstTimestamp=now, lastTimestamp=now, count=1)
         await self._client.create(EVENTS, event, namespace)
         _remember(self._written, key, _Written(name, namespace, now))
 

@@ -152,7 +152,6 @@ class Scheduler:
             "status": "False",
             "reason": "Unschedulable",
             "message": message,
-            "lastProbeTime": None,
             "lastTransitionTime": now,
         }
         current = get_condition(status.get("conditions"), "PodScheduled")

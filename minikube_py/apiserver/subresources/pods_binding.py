@@ -81,7 +81,7 @@ def _assigned(call: ApiCall, old: Object, binding: Object) -> Object:
         if binding["metadata"].get(key):
             new["metadata"][key] = {**(new["metadata"].get(key) or {}), **binding["metadata"][key]}
     conditions = [c for c in (new.get("status") or {}).get("conditions") or () if c["type"] != "PodScheduled"]
-    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": clock.rfc3339()}
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": clock.rfc3339()}
     if new["metadata"].get("generation"):
         scheduled["observedGeneration"] = new["metadata"]["generation"]
     new.setdefault("status", {})["conditions"] = [*conditions, scheduled]

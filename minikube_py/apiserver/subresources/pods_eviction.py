@@ -130,7 +130,7 @@ def _marked_as_target(pod: Object) -> Object:
     status = new.setdefault("status", {})
     condition = {
         "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-        "message": "Eviction API: evicting", "lastProbeTime": None, "lastTransitionTime": clock.rfc3339(),
+        "message": "Eviction API: evicting", "lastTransitionTime": clock.rfc3339(),
     }  # fmt: skip
     status["conditions"] = [c for c in status.get("conditions") or () if c["type"] != "DisruptionTarget"] + [condition]
     return new
