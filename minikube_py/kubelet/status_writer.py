@@ -72,14 +72,20 @@ class StatusWriter:
                 pod, wanted = self._pod, self._wanted
                 self._wanted = None
                 answer = await self._write(pod, wanted)
-                if answer is not None and self._wanted is not None and _revision(answer) > _revision(self._pod):
-                    # What is wanted now was worked out without knowing this state: times in it would go to and fro.
-                    # `written` makes the worker look again.
-                    self._wanted = None
+                if answer is not None:
+                    self._drop_stale_wish(_revision(answer))
         finally:
             self._task = None
         if answer is not None:
             self._written(answer)
+
+    def _drop_stale_wish(self, written: int) -> None:
+        """Forget what was worked out without knowing the state just written: times in it would go to and fro.
+
+        `written` makes the worker look again, at this state.
+        """
+        if self._pod is not None and written > _revision(self._pod):
+            self._wanted = None
 
     async def _write(self, pod: Object, wanted: Object) -> Object | None:
         patch = pod_status.changes(pod.get("status") or {}, wanted)
