@@ -118,6 +118,11 @@ def _options(call: ApiCall, operation: str) -> Object:
 async def mutate(call: ApiCall, request: AdmissionRequest) -> None:
     for plugin in call.context.admission:
         await plugin.mutate(request)
+    if request.rounds.is_wanted:
+        request.rounds.is_second = True
+        for plugin in call.context.admission:
+            await plugin.mutate(request)
+        request.warnings[:] = dict.fromkeys(request.warnings)
 
 
 async def admit(call: ApiCall, request: AdmissionRequest) -> None:

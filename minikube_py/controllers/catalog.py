@@ -42,6 +42,7 @@ from minikube_py.controllers.storageversionmigration import StorageVersionMigrat
 from minikube_py.controllers.tainteviction import TaintEvictionController
 from minikube_py.controllers.token_cleaner import TokenCleaner
 from minikube_py.controllers.ttlafterfinished import TtlAfterFinishedController
+from minikube_py.controllers.validatingadmissionpolicy_status import ValidatingAdmissionPolicyStatus
 from minikube_py.controllers.volumeattributesclassprotection import VolumeAttributesClassProtectionController
 from minikube_py.reconciling.controller import Controller
 
@@ -86,4 +87,5 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "endpoints": EndpointsController,
     "endpointslice": EndpointSliceController,
     "endpointslicemirroring": EndpointSliceMirroringController,
+    "validatingadmissionpolicy-status": ValidatingAdmissionPolicyStatus,
 }

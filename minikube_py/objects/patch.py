@@ -21,8 +21,12 @@ _COPY_LIMIT_BYTES = 3 * 1024 * 1024
 _REJECTED = "the server rejected our request due to an error in our request"
 
 
-class _Unfit(Exception):
+class Unfit(Exception):
     """An operation that does not apply to the document."""
+
+
+class TestFailed(Unfit):
+    """A `test` operation that found another value."""
 
 
 def rejected(why: str) -> Invalid:
@@ -77,31 +81,36 @@ def json_patch(doc: Object, ops: Any) -> Any:
         raise RequestTooLarge(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(ops)}"
         )  # fmt: skip
+    try:
+        return apply_operations(doc, ops)
+    except Unfit as why:
+        raise rejected(str(why)) from None
+
+
+def apply_operations(doc: Object, ops: list[Object]) -> Any:
+    """A patched copy. Raises Unfit, TestFailed."""
     result: Any = deep_copy(doc)
     copied = 0
     for op in ops:
         kind = op.get("op")
         apply = _OPERATIONS.get(kind) if isinstance(kind, str) else None
-        try:
-            if apply is None:
-                raise _Unfit(f"Unexpected kind: {kind}")
-            copied += apply(result, op)
-            if copied > _COPY_LIMIT_BYTES:
-                raise _Unfit(
-                    f"Unable to complete the copy, the accumulated size increase of copy is {copied},"
-                    f" exceeding the limit {_COPY_LIMIT_BYTES}"
-                )
-        except _Unfit as why:
-            raise rejected(str(why)) from None
+        if apply is None:
+            raise Unfit(f"Unexpected kind: {kind}")
+        copied += apply(result, op)
+        if copied > _COPY_LIMIT_BYTES:
+            raise Unfit(
+                f"Unable to complete the copy, the accumulated size increase of copy is {copied},"
+                f" exceeding the limit {_COPY_LIMIT_BYTES}"
+            )
     return result
 
 
 def _tokens(op: Object, member: str = "path") -> list[str]:
     pointer = op.get(member)
     if not isinstance(pointer, str):
-        raise _Unfit(f"{op.get('op')} operation failed to decode {member}: missing value")
+        raise Unfit(f"{op.get('op')} operation failed to decode {member}: missing value")
     if not pointer.startswith("/"):
-        raise _Unfit(f"{op.get('op')} operation does not apply: doc is missing {member}: {pointer!r}: missing value")
+        raise Unfit(f"{op.get('op')} operation does not apply: doc is missing {member}: {pointer!r}: missing value")
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
 
 
@@ -115,8 +124,8 @@ def _parent(doc: Any, op: Object, member: str = "path") -> tuple[Any, str]:
     return doc, last
 
 
-def _missing(op: Object, member: str = "path") -> _Unfit:
-    return _Unfit(f'{op["op"]} operation does not apply: doc is missing {member}: "{op[member]}": missing value')
+def _missing(op: Object, member: str = "path") -> Unfit:
+    return Unfit(f'{op["op"]} operation does not apply: doc is missing {member}: "{op[member]}": missing value')
 
 
 def _get(container: Any, token: str, op: Object, member: str = "path") -> Any:
@@ -133,10 +142,10 @@ def _index(token: str, length: int) -> int:
     """An array index; a negative one counts from the end, as Kubernetes' library has it."""
     digits = token.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 9 or (len(digits) > 1 and digits[0] == "0"):
-        raise _Unfit(f'strconv.Atoi: parsing "{token}": invalid syntax')
+        raise Unfit(f'strconv.Atoi: parsing "{token}": invalid syntax')
     index = int(token)
     if not -length <= index < length:
-        raise _Unfit(f"Unable to access invalid index: {token}: index out of range")
+        raise Unfit(f"Unable to access invalid index: {token}: index out of range")
     return index % length
 
 
@@ -183,7 +192,7 @@ def _replace(doc: Any, op: Object) -> int:
 def _move(doc: Any, op: Object) -> int:
     source, target = _tokens(op, "from"), _tokens(op)
     if target[: len(source)] == source and len(target) > len(source):
-        raise _Unfit("move operation does not apply: a location can't be moved into one of its children")
+        raise Unfit("move operation does not apply: a location can't be moved into one of its children")
     container, token = _parent(doc, op, "from")
     value = _take(container, token, op, "from")
     container, token = _parent(doc, op)
@@ -204,7 +213,7 @@ def _test(doc: Any, op: Object) -> int:
     # A member that is missing equals null.
     value = container.get(token) if isinstance(container, dict) else _get(container, token, op)
     if not json_equal(value, op.get("value")):
-        raise _Unfit(f"testing path {op['path']} failed")
+        raise TestFailed(f"testing path {op['path']} failed")
     return 0
 
 

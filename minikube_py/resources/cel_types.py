@@ -6,9 +6,8 @@ Source: apiserver pkg/cel/common/schemas.go (which CEL type a schema stands for)
 from collections.abc import Mapping
 from typing import Any
 
-from minikube_py.objects.cel.checker import DYN, list_of
 from minikube_py.objects.cel.source import escape
-from minikube_py.objects.cel.values import CelType
+from minikube_py.objects.cel.values import DYN, CelType, list_of
 from minikube_py.resources.schema_table import META, definitions, resolve
 
 _OBJECT_META = f"{META}ObjectMeta"
@@ -24,9 +23,13 @@ _RULE_META: Mapping[str, Any] = {
 
 
 class SchemaTypes:
-    """Types by name, made as they are asked for. One instance serves one environment."""
+    """Types by name, made as they are asked for. One instance serves one environment.
 
-    def __init__(self) -> None:
+    only_escaped: a field whose name is a word of CEL can be named only as `__namespace__`, as in the rules of schemas.
+    """
+
+    def __init__(self, *, only_escaped: bool = True) -> None:
+        self._only_escaped = only_escaped
         self._schemas: dict[str, Mapping[str, Any]] = {}
         self._fields: dict[str, dict[str, CelType]] = {}
 
@@ -39,9 +42,11 @@ class SchemaTypes:
         fields = self._fields.get(name)
         if fields is None:
             properties = self._schemas[name].get("properties") or {}
-            fields = self._fields[name] = {
-                escape(key) or key: self.type_of(child, f"{name}.{key}") for key, child in properties.items()
-            }
+            fields = self._fields[name] = {}
+            for key, child in properties.items():
+                kind = fields[escape(key) or key] = self.type_of(child, f"{name}.{key}")
+                if not self._only_escaped:
+                    fields[key] = kind
         return fields.get(field)
 
     # --- making types

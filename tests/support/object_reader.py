@@ -2,12 +2,14 @@
 
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR
+from minikube_py.resources.registry import KindRegistry
 
 
 class DictReader:
     """Objects under (gvr, namespace, name)."""
 
     def __init__(self) -> None:
+        self.registry = KindRegistry()
         self.objects: dict[tuple[GVR, str, str], Object] = {}
 
     def add(self, gvr: GVR, obj: Object) -> Object:

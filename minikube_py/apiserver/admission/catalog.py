@@ -15,6 +15,7 @@ from minikube_py.apiserver.admission.default_storage_class import DefaultStorage
 from minikube_py.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
 from minikube_py.apiserver.admission.extended_resource_toleration import ExtendedResourceToleration
 from minikube_py.apiserver.admission.limit_ranger import LimitRanger
+from minikube_py.apiserver.admission.mutating_admission_policy import MutatingAdmissionPolicy
 from minikube_py.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from minikube_py.apiserver.admission.node_restriction import NodeRestriction
 from minikube_py.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
@@ -28,6 +29,7 @@ from minikube_py.apiserver.admission.service_account import ServiceAccount
 from minikube_py.apiserver.admission.storage_object_in_use_protection import StorageObjectInUseProtection
 from minikube_py.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
 from minikube_py.apiserver.admission.unenforced import UnenforcedWarning
+from minikube_py.apiserver.admission.validating_admission_policy import ValidatingAdmissionPolicy
 from minikube_py.apiserver.authz.escalation import EscalationCheck
 
 Factory = Callable[[AdmissionContext], AdmissionPlugin]
@@ -71,9 +73,9 @@ PLUGINS: tuple[Entry, ...] = (
     # Ours: Kubernetes leaves it to its users to find out.
     Entry("UnenforcedWarning", UnenforcedWarning),
     Entry("DenyServiceExternalIPs", None, is_default=False),
-    Entry("MutatingAdmissionPolicy", None),
+    Entry("MutatingAdmissionPolicy", MutatingAdmissionPolicy),
     Entry("MutatingAdmissionWebhook", None),
-    Entry("ValidatingAdmissionPolicy", None),
+    Entry("ValidatingAdmissionPolicy", ValidatingAdmissionPolicy),
     Entry("ValidatingAdmissionWebhook", None),
     # In Kubernetes this is part of the RBAC kinds' storage: it must see the object as it will be stored.
     Entry("RBACEscalationCheck", lambda context: EscalationCheck(context.authorizer, context.rbac)),

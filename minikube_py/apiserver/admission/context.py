@@ -1,7 +1,9 @@
 """What admission plugins are given, and how they word a refusal."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from minikube_py.apiserver.admission.equivalents import Equivalents
 from minikube_py.apiserver.admission.protocol import AdmissionRequest, ObjectReader
 from minikube_py.apiserver.authz.protocol import Authorizer, Verdict
 from minikube_py.apiserver.authz.rbac import RbacAuthorizer
@@ -24,6 +26,11 @@ class AdmissionContext:
     authorizer: Authorizer
     rbac: RbacAuthorizer
     client: Client | None = None
+
+    @cached_property
+    def equivalents(self) -> Equivalents:
+        """The other versions of resources."""
+        return Equivalents(self.reader)
 
 
 class Plugin:

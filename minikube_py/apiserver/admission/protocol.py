@@ -6,14 +6,30 @@ from typing import Any, Protocol
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR, ResourceKind
+from minikube_py.resources.registry import KindRegistry
 
 
 class ObjectReader(Protocol):
-    """Consistent reads from the store's memory; objects are shared, read-only."""
+    """Consistent reads from the store's memory; objects are shared, read-only. registry: the kinds that are served."""
+
+    @property
+    def registry(self) -> KindRegistry: ...
 
     def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None: ...
 
     def list(self, gvr: GVR, namespace: str = "") -> list[Object]: ...
+
+
+@dataclass
+class Rounds:
+    """Mutation in two rounds: when a policy or webhook has changed the object, the others may want to see it again.
+
+    is_wanted asks for the second round; is_second says that this is it. memory is what each plugin remembers by name.
+    """
+
+    is_wanted: bool = False
+    is_second: bool = False
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -35,6 +51,7 @@ class AdmissionRequest:
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
     audit_annotations: dict[str, str] = field(default_factory=dict)
+    rounds: Rounds = field(default_factory=Rounds)
 
     def annotate(self, key: str, value: str) -> None:
         """Adds to the request's audit event. The first value of a key stays, as in Kubernetes."""

@@ -5,15 +5,23 @@ The texts of its errors are cel-go's. Source: the CEL language definition; cel-g
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 from minikube_py.objects.cel import syntax
 from minikube_py.objects.cel.library.standard import matches, to_duration, to_time
-from minikube_py.objects.cel.overloads import Function, is_parameter, parse_type
+from minikube_py.objects.cel.overloads import Function, is_parameter
 from minikube_py.objects.cel.syntax import Call, Const, Fold, Ident, ListOf, Node, Select, Source, StructOf
-from minikube_py.objects.cel.values import CelError, CelType, EvaluationError, UInt
+from minikube_py.objects.cel.values import (
+    DYN,
+    CelError,
+    CelType,
+    EvaluationError,
+    StructTypes,
+    UInt,
+    list_of,
+    optional_of,
+)
 
-DYN, ERROR = CelType("dyn"), CelType("*error*")
+ERROR = CelType("*error*")
 BOOL, INT, STRING, NULL = CelType("bool"), CelType("int"), CelType("string"), CelType("null_type")
 _TYPE_NAMES = frozenset((
     "bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint", "optional_type",
@@ -24,32 +32,6 @@ _CONSTANTS: dict[type, CelType] = {
     bytes: CelType("bytes"),
 }  # fmt: skip
 _LITERALS = {"duration": to_duration, "timestamp": to_time}
-
-
-class StructTypes(Protocol):
-    """The message types an environment knows beside CEL's own."""
-
-    def is_known(self, name: str) -> bool: ...
-
-    def field(self, name: str, field: str) -> CelType | None:
-        """None for a field that the type does not have."""
-        ...
-
-
-class NoStructs:
-    def is_known(self, name: str) -> bool:
-        return False
-
-    def field(self, name: str, field: str) -> CelType | None:
-        return None
-
-
-def list_of(kind: CelType) -> CelType:
-    return CelType("list", (kind,))
-
-
-def optional_of(kind: CelType) -> CelType:
-    return CelType("optional_type", (kind,))
 
 
 def _shown(kind: CelType) -> str:
@@ -384,6 +366,3 @@ def check(
         return Checker(syntax.parse(text), variables, functions, structs).check()
     except RecursionError:
         raise CelError("expression is nested too deeply") from None
-
-
-__all__ = ["Checker", "NoStructs", "StructTypes", "check", "list_of", "optional_of", "parse_type"]

@@ -16,8 +16,8 @@ from minikube_py.objects.cel.syntax import Call, Const, Fold, Ident, ListOf, Nod
 from minikube_py.objects.cel.values import (
     NONE,
     CelError,
-    CostExceeded,
     EvaluationError,
+    Frame,
     LazyMap,
     Optional,
     Struct,
@@ -27,22 +27,6 @@ from minikube_py.objects.cel.values import (
 )
 
 LIST_COST, MAP_COST, STRUCT_COST = 10, 30, 40
-
-
-class Frame:
-    """One evaluation: its variables, what it has cost, and what it may cost."""
-
-    __slots__ = ("cost", "limit", "variables")
-
-    def __init__(self, variables: dict[str, Any], limit: int) -> None:
-        self.variables = variables
-        self.limit = limit
-        self.cost = 0
-
-    def charge(self, cost: int) -> None:
-        self.cost += cost
-        if self.cost > self.limit:
-            raise CostExceeded
 
 
 Run: TypeAlias = Callable[[Frame], Any]

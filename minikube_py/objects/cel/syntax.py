@@ -4,13 +4,13 @@ The parser hands out its tree as a protobuf message (cel/expr/syntax.proto of th
 here: fields by number. Macros arrive expanded, but for those of two variables, which are expanded here.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from struct import unpack
 from typing import Any, TypeAlias
 
+from minikube_py.objects.cel.engine import is_available
 from minikube_py.objects.cel.values import CelError, UInt
 
 NOT_INSTALLED = "no CEL evaluator is installed for this platform: install mkube with the extra `cel`"
@@ -110,10 +110,6 @@ class Source:
         row, column = self.text.count("\n", 0, offset) + 1, offset - start
         shown = line.replace("\t", " ")
         return f"ERROR: <input>:{row}:{column + 1}: {message}\n | {shown}\n | {'.' * column}^"
-
-
-def is_available() -> bool:
-    return importlib.util.find_spec("cel_expr_python") is not None
 
 
 def parse(text: str) -> Source:

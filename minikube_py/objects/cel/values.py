@@ -6,7 +6,7 @@ dict, datetime and timedelta, so an API object is a value as it stands. Source: 
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 INT_MIN, INT_MAX, UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
@@ -52,6 +52,51 @@ class CelType:
         return f"{self.name}({', '.join(map(str, self.params))})" if self.params else self.name
 
     __repr__ = __str__
+
+
+DYN = CelType("dyn")
+
+
+def list_of(kind: CelType) -> CelType:
+    return CelType("list", (kind,))
+
+
+def optional_of(kind: CelType) -> CelType:
+    return CelType("optional_type", (kind,))
+
+
+class StructTypes(Protocol):
+    """The message types an environment knows beside CEL's own."""
+
+    def is_known(self, name: str) -> bool: ...
+
+    def field(self, name: str, field: str) -> CelType | None:
+        """None for a field that the type does not have."""
+        ...
+
+
+class NoStructs:
+    def is_known(self, name: str) -> bool:
+        return False
+
+    def field(self, name: str, field: str) -> CelType | None:
+        return None
+
+
+class Frame:
+    """One evaluation: its variables, what it has cost, and what it may cost."""
+
+    __slots__ = ("cost", "limit", "variables")
+
+    def __init__(self, variables: dict[str, Any], limit: int) -> None:
+        self.variables = variables
+        self.limit = limit
+        self.cost = 0
+
+    def charge(self, cost: int) -> None:
+        self.cost += cost
+        if self.cost > self.limit:
+            raise CostExceeded
 
 
 class Optional:

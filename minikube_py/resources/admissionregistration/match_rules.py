@@ -1,6 +1,6 @@
 """Checks what admission webhooks and policies share: rules, selectors, match conditions, parameters.
 
-Source: kubernetes pkg/apis/admissionregistration/validation. CEL is compiled by who runs it.
+Source: kubernetes pkg/apis/admissionregistration/validation.
 """
 
 from typing import Any
@@ -93,7 +93,13 @@ def _validate_resources(resources: list[str], path: Path, errors: FieldErrors, *
         errors.invalid(path, resources, why)
 
 
-def validate_match_conditions(conditions: list[Object], path: Path, errors: FieldErrors) -> None:
+def validate_match_conditions(
+    conditions: list[Object], path: Path, errors: FieldErrors, *, has_params: bool = False
+) -> None:
+    if conditions:
+        from minikube_py.resources.admissionregistration.expressions import check_conditions  # noqa: PLC0415  heavy
+
+        check_conditions(conditions[:MAX_CONDITIONS], path, errors, has_params=has_params)
     if len(conditions) > MAX_CONDITIONS:
         errors.too_many(path, len(conditions), MAX_CONDITIONS)
     names: set[str] = set()

@@ -47,7 +47,8 @@ def _validate_shared(spec: Object, errors: FieldErrors) -> None:
         validate_match_resources(constraints, at, errors)
         if not constraints.get("resourceRules"):
             errors.required(at.child("resourceRules"))
-    validate_match_conditions(spec.get("matchConditions") or [], SPEC.child("matchConditions"), errors)
+    conditions, has_params = spec.get("matchConditions") or [], spec.get("paramKind") is not None
+    validate_match_conditions(conditions, SPEC.child("matchConditions"), errors, has_params=has_params)
     names: set[str] = set()
     for index, variable in enumerate(spec.get("variables") or ()):
         where = SPEC.child("variables").index(index)
@@ -65,8 +66,11 @@ def _validate_shared(spec: Object, errors: FieldErrors) -> None:
 
 
 def validate_policy(policy: Object, errors: FieldErrors) -> None:
+    from minikube_py.resources.admissionregistration.policy_expressions import check_validations  # noqa: PLC0415  heavy
+
     spec = policy.get("spec") or {}
     _validate_shared(spec, errors)
+    check_validations(spec, SPEC, errors)
     validations, audits = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not audits:
         errors.required(SPEC.child("validations"), "validations or auditAnnotations must contain at least one item")
@@ -91,8 +95,11 @@ def validate_policy(policy: Object, errors: FieldErrors) -> None:
 
 
 def validate_mutating_policy(policy: Object, errors: FieldErrors) -> None:
+    from minikube_py.resources.admissionregistration.policy_expressions import check_mutations  # noqa: PLC0415  heavy
+
     spec = policy.get("spec") or {}
     _validate_shared(spec, errors)
+    check_mutations(spec, SPEC, errors)
     mutations = spec.get("mutations") or []
     if not mutations:
         errors.required(SPEC.child("mutations"), "mutations must contain at least one item")

@@ -13,10 +13,8 @@ from typing import Any
 
 from minikube_py import clock
 from minikube_py.objects.cel import source
-from minikube_py.objects.cel.checker import optional_of
 from minikube_py.objects.cel.engine import PER_CALL_LIMIT, CelError, CostExceeded, Environment, Program
-from minikube_py.objects.cel.library.standard import to_duration
-from minikube_py.objects.cel.values import NONE, Optional
+from minikube_py.objects.cel.values import NONE, Optional, optional_of
 from minikube_py.resources.cel_types import SchemaTypes
 from minikube_py.resources.custom.checks import MISSING, correlate
 from minikube_py.resources.custom.field_paths import resolve_field_path
@@ -255,6 +253,8 @@ def _formatted(value: str, name: str) -> Any:
         if name == "byte":
             return base64.b64decode(value)
         if name == "duration":
+            from minikube_py.objects.cel.library.standard import to_duration  # noqa: PLC0415  heavy, for few schemas
+
             return to_duration(value)
     except (CelError, ValueError):
         return value

@@ -57,12 +57,7 @@ def test_names_order_and_what_is_missing(context: AdmissionContext) -> None:
         entry.name for entry in PLUGINS if entry.make and entry.is_default
     ]
     assert all(p.name == e.name for e in PLUGINS if e.make for p in [e.make(context)])
-    assert missing_plugins() == [
-        "MutatingAdmissionPolicy",
-        "MutatingAdmissionWebhook",
-        "ValidatingAdmissionPolicy",
-        "ValidatingAdmissionWebhook",
-    ]
+    assert missing_plugins() == ["MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
     assert "PodSecurity" not in [p.name for p in build_admission(context, disable=["PodSecurity"])]
     assert "ExtendedResourceToleration" in [
         p.name for p in build_admission(context, enable=["ExtendedResourceToleration"])

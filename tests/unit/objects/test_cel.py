@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from minikube_py.objects.cel.checker import DYN
 from minikube_py.objects.cel.engine import CelError, CelType, CostExceeded, Environment, EvaluationError
 from minikube_py.objects.cel.library.authorization import AUTHORIZER, Access, AuthorizerValue
-from minikube_py.objects.cel.values import LazyMap
+from minikube_py.objects.cel.values import DYN, LazyMap
 
 X = {"a": "hello", "b": [1, 2, 3], "m": {"k": "v"}, "q": "500m", "n": None}
 ENVIRONMENT = Environment({"x": DYN, "list": CelType("list", (CelType("int"),)), "authorizer": CelType(AUTHORIZER)})
