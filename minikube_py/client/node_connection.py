@@ -106,6 +106,10 @@ class NodeConnection(Protocol):
         """The node's stats summary (kubelet /stats/summary form)."""
         ...
 
+    async def page(self, path: str) -> str:
+        """One of the kubelet's pages of metrics, in Prometheus' text form."""
+        ...
+
 
 class NodeConnections(Protocol):
     """Finds the connection to a node by its name."""

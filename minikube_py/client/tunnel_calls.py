@@ -53,12 +53,19 @@ class TunnelNode:
         return _RemoteBytes(stream)
 
     async def stats(self) -> dict[str, Any]:
-        stream = await self._tunnel.open({"call": "stats"})
+        found: dict[str, Any] = orjson.loads(await self._whole({"call": "stats"}))
+        return found
+
+    async def page(self, path: str) -> str:
+        return (await self._whole({"call": "page", "path": path})).decode()
+
+    async def _whole(self, request: Object) -> bytes:
+        """All that the node answers."""
+        stream = await self._tunnel.open(request)
         parts = []
         while (frame := await stream.receive()) is not None:
             parts.append(frame.data)
-        found: dict[str, Any] = orjson.loads(b"".join(parts))
-        return found
+        return b"".join(parts)
 
 
 async def _opened(stream: TunnelStream) -> None:
@@ -139,6 +146,8 @@ class NodeCalls:
             await self._dial(str(request["pod_uid"]), int(request["port"]), stream)
         elif call == "stats":
             await stream.send(Kind.STDOUT, orjson.dumps(await self._node.stats()))
+        elif call == "page":
+            await stream.send(Kind.STDOUT, (await self._node.page(str(request["path"]))).encode())
         else:
             raise BadRequest(f"this node does not know the call {call!r}: it runs another version of mkube")
 

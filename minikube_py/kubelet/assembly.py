@@ -8,6 +8,7 @@ from minikube_py.client.protocol import Client
 from minikube_py.kubelet.container_config import NodeFacts, Specs
 from minikube_py.kubelet.hooks import Hooks, SimulatedHooks
 from minikube_py.kubelet.images import Images
+from minikube_py.kubelet.metrics.operations import OperationCounts
 from minikube_py.kubelet.node_status import NodeStatus
 from minikube_py.kubelet.pod_connection import PodDialer
 from minikube_py.kubelet.pod_files import DnsSettings
@@ -52,7 +53,8 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
     """The pod workers' services, and what removes directories of pods that are gone (given the uids that stay)."""
     recorder = EventRecorder(parts.client, "kubelet", parts.node_name)
     references = References(parts.informers, parts.objects_changed)
-    images = Images(parts.runtime, references, recorder, parts.status.images_changed)
+    operations = OperationCounts()
+    images = Images(parts.runtime, references, recorder, parts.status.images_changed, operations)
     volumes, cleaner, pods_directory = _volumes(parts, references, images)
     node = NodeFacts(
         services=parts.services.cache.list,
@@ -80,6 +82,7 @@ def assemble(parts: NodeParts) -> tuple[PodServices, Cleaner | None]:
         host_ips=lambda: parts.status.addresses,
         pods_directory=pods_directory,
         release=references.release,
+        operations=operations,
         resize_refusal=parts.resize_refusal,
     )
     return services, cleaner

@@ -12,6 +12,7 @@ from minikube_py import clock
 from minikube_py.kubelet import backoff
 from minikube_py.kubelet.backoff import BackOff, duration_text
 from minikube_py.kubelet.kinds import SECRETS
+from minikube_py.kubelet.metrics.operations import OperationCounts
 from minikube_py.kubelet.pod_spec import PodContainer
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import (
@@ -40,10 +41,12 @@ class Images:
         runtime: ContainerRuntime,
         references: References,
         recorder: EventRecorder,
-        pulled: Callable[[], None] = lambda: None,
+        pulled: Callable[[], None],
+        operations: OperationCounts,
     ) -> None:
         """pulled is called after each successful pull."""
         self._pulled = pulled
+        self._operations = operations
         self._runtime = runtime
         self._references = references
         self._recorder = recorder
@@ -94,7 +97,8 @@ class Images:
         credentials = tuple([c async for c in self._credentials(pod)])
         async with self._slots:
             began = loop.time()
-            state = await self._runtime.pull(image, credentials, progress)
+            with self._operations.timed("pull_image"):
+                state = await self._runtime.pull(image, credentials, progress)
         ended = loop.time()
         took, waited = duration_text(round(ended - began, 3)), duration_text(round(ended - asked, 3))
         text = (

@@ -14,6 +14,7 @@ from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.assembly import NodeParts, assemble
 from minikube_py.kubelet.kinds import SERVICES
 from minikube_py.kubelet.leases import LeaseTimer
+from minikube_py.kubelet.metrics.pages import NodeMetrics
 from minikube_py.kubelet.network.protocol import PodNetwork
 from minikube_py.kubelet.node_object import MOST_PODS
 from minikube_py.kubelet.node_source import NodeSource, OwnNode
@@ -106,6 +107,14 @@ class Kubelet:
         )
         self._services, self._volumes_cleaner = assemble(parts)
         self._streams = NodeStreams(options.node_name, options.runtime, self._find_pod)
+        self._metrics = NodeMetrics(
+            node_name=options.node_name,
+            runtime=options.runtime,
+            operations=self._services.operations,
+            pods=lambda: {uid: worker.pod for uid, worker in self._workers.items()},
+            figures=self._streams.figures,
+            probes=lambda: self._services.health.counts,
+        )
 
     async def run(self) -> None:
         """Until cancelled. Raises when a part of the kubelet fails for good."""
@@ -144,6 +153,9 @@ class Kubelet:
 
     async def stats(self) -> dict[str, Any]:
         return await self._streams.stats()
+
+    async def page(self, path: str) -> str:
+        return await self._metrics.page(path)
 
     async def _has_adopted(self) -> None:
         """A kubelet that has just started knows its pods in a moment; until then nobody is told that they are gone."""

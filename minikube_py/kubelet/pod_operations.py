@@ -31,9 +31,10 @@ class PodOperations:
 
     async def start_sandbox(self, pod: Object, action: StartSandbox) -> SandboxState:
         try:
-            return await self.services.runtime.start_sandbox(
-                self.services.specs.sandbox(pod, action.attempt, action.ip)
-            )
+            with self.services.operations.timed("run_podsandbox"):
+                return await self.services.runtime.start_sandbox(
+                    self.services.specs.sandbox(pod, action.attempt, action.ip)
+                )
         except RuntimeFailure as failure:
             text = f"Failed to create pod sandbox: {failure.message}"
             self.services.event(pod, WARNING, "FailedCreatePodSandBox", text)
@@ -57,9 +58,11 @@ class PodOperations:
             raise
         progress.is_interruptible = False
         for container_id in action.remove:
-            await services.runtime.remove_container(container_id)
+            with services.operations.timed("remove_container"):
+                await services.runtime.remove_container(container_id)
         try:
-            state = await services.runtime.start_container(spec, started.sandbox)
+            with services.operations.timed("start_container"):
+                state = await services.runtime.start_container(spec, started.sandbox)
         except RuntimeFailure as failure:
             services.event(started.pod, WARNING, "Failed", f"Error: {failure.message}", container)
             raise
@@ -104,7 +107,8 @@ class PodOperations:
         left = deadline - loop.time()
         if grace > 0:
             left = max(left, min(pod_spec.MINIMUM_GRACE_SECONDS, grace))
-        await self.services.runtime.stop_container(state.id, max(left, 0.0))
+        with self.services.operations.timed("stop_container"):
+            await self.services.runtime.stop_container(state.id, max(left, 0.0))
 
     async def _pre_stop(
         self, started: StartedPod, container: PodContainer, state: ContainerState, hook: Object, grace: int
@@ -130,7 +134,8 @@ class PodOperations:
         for name in reversed(sidecars):
             left = max(int(deadline - loop.time()), min(grace, pod_spec.MINIMUM_GRACE_SECONDS))
             await self._stop_all(started, known, [c for c in running if c.name == name], left)
-        await self.services.runtime.stop_sandboxes(pod["metadata"]["uid"])
+        with self.services.operations.timed("stop_podsandbox"):
+            await self.services.runtime.stop_sandboxes(pod["metadata"]["uid"])
 
     async def _stop_all(
         self,

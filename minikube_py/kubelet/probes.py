@@ -93,6 +93,7 @@ class Prober:
         self._changed = changed
         self._pods: dict[str, dict[str, _Watched]] = {}
         self._without: dict[str, set[str]] = {}
+        self.counts: dict[tuple[str, str, str, str], int] = {}
 
     def watch(self, started: StartedPod, running: Sequence[tuple[PodContainer, ContainerState]]) -> None:
         uid = started.pod["metadata"]["uid"]
@@ -139,6 +140,8 @@ class Prober:
         for watched in self._pods.pop(pod_uid, {}).values():
             watched.stop()
         self._without.pop(pod_uid, None)
+        for key in [key for key in self.counts if key[0] == pod_uid]:
+            del self.counts[key]
 
     def _begin(self, target: CallTarget) -> _Watched:
         adopted = adopted_health(target.started.pod, target.state)
@@ -180,6 +183,10 @@ class Prober:
         began = loop.time()
         result = await self._calls.run(watched.target, probe.spec, probe.spec.get("timeoutSeconds") or 1)
         probe.task = None
+        state = watched.target.state
+        outcome = "unknown" if not result.is_known else "successful" if result.is_success else "failed"
+        key = (state.pod.uid, state.name, probe.kind, outcome)
+        self.counts[key] = self.counts.get(key, 0) + 1
         if not result.is_success:
             self._report(watched, probe, result.message, result.is_known)
         # A probe that could not be carried out says nothing about the container.
@@ -205,6 +212,7 @@ class SimulatedProber:
 
     def __init__(self, runtime: SimulatedHealth) -> None:
         self._runtime = runtime
+        self.counts: dict[tuple[str, str, str, str], int] = {}
 
     def watch(self, started: StartedPod, running: Sequence[tuple[PodContainer, ContainerState]]) -> None:
         return None

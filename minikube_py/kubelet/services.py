@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from minikube_py.client.protocol import Client
+from minikube_py.kubelet.metrics.operations import OperationCounts
 from minikube_py.kubelet.pod_spec import PodContainer
 from minikube_py.kubelet.runtimes.protocol import (
     ContainerRuntime,
@@ -99,6 +100,11 @@ class HealthSource(Protocol):
 
     def forget(self, pod_uid: str) -> None: ...
 
+    @property
+    def counts(self) -> Mapping[tuple[str, str, str, str], int]:
+        """How often probes ended how: (pod uid, container, probe type, result)."""
+        ...
+
 
 @dataclass(frozen=True)
 class PodServices:
@@ -119,6 +125,9 @@ class PodServices:
 
     release: Callable[[str], None]
     """Called with the pod's uid when its worker needs no API objects any more."""
+
+    operations: OperationCounts
+    """Counts the calls to the runtime."""
 
     resize_refusal: Callable[[Object], tuple[str, str] | None]
     """(reason, message) why the node cannot give the pod what its spec asks for now; None when it can."""

@@ -1,10 +1,11 @@
-"""`kubectl top` against a whole server with a simulated node."""
+"""`kubectl top` and the pages of metrics against a whole server with a simulated node."""
 
 import json
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.prometheus import parse
 from tests.support.server_process import TestServer, running_server
 from tests.support.waiting import wait_for
 
@@ -82,3 +83,27 @@ def test_whoever_may_view_a_namespace_may_see_what_its_pods_use(server: TestServ
     assert rows(server.kubectl("top", "pod", "small", "--as=ann", "--no-headers")) == [["small", "100m", "32Mi"]]
     assert "Forbidden" in server.kubectl("top", "node", "--as=ann", check=False)
     assert "Forbidden" in server.kubectl("top", "pod", "-n", "kube-system", "--as=ann", check=False)
+
+
+def test_pages_of_metrics(server: TestServer) -> None:
+    found = parse(server.kubectl("get", "--raw", "/metrics"))
+    assert found.total("apiserver_request_total", resource="pods", verb="LIST") > 0
+    assert found.total("workqueue_adds_total") > 0
+    assert found.total("scheduler_schedule_attempts_total", result="scheduled") == 2
+    node = "/api/v1/nodes/one/proxy"
+    assert parse(server.kubectl("get", "--raw", f"{node}/metrics")).value("kubelet_running_pods") == 2
+    found = parse(server.kubectl("get", "--raw", f"{node}/metrics/cadvisor"))
+    assert found.value("container_memory_working_set_bytes", pod="small", container="main") == 32 * 2**20
+    found = parse(server.kubectl("get", "--raw", f"{node}/metrics/resource"))
+    assert len(found.values("container_cpu_usage_seconds_total")) == 3
+    parse(server.kubectl("get", "--raw", f"{node}/metrics/probes"))
+    summary = json.loads(server.kubectl("get", "--raw", f"{node}/stats/summary"))
+    assert summary["node"]["cpu"]["usageNanoCores"] == 1_620_000_000
+    assert "NotFound" in server.kubectl("get", "--raw", f"{node}/metrics/other", check=False)
+    for path in ("/metrics", f"{node}/metrics", f"{node}/stats/summary"):
+        assert "Forbidden" in server.kubectl("get", "--raw", path, "--as=ann", check=False)
+
+
+def test_the_monitoring_group_may_read_metrics(server: TestServer) -> None:
+    as_prometheus = ("--as=prometheus", "--as-group=system:monitoring", "--as-group=system:authenticated")
+    assert "apiserver_request_total" in server.kubectl("get", "--raw", "/metrics", *as_prometheus)

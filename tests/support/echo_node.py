@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minikube_py.client.node_connection import ByteStream, Chunk, ExecResult, LogRequest, StreamRequest, StreamSession
-from minikube_py.objects.errors import InternalError
+from minikube_py.objects.errors import InternalError, NotFound
 
 
 class EchoSession:
@@ -91,3 +91,8 @@ class EchoNode:
 
     async def stats(self) -> dict[str, Any]:
         return {}
+
+    async def page(self, path: str) -> str:
+        if path != "/metrics":
+            raise NotFound("the server could not find the requested resource")
+        return "echo_total 1\n"

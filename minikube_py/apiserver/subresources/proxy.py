@@ -21,6 +21,7 @@ from minikube_py.apiserver.streaming.service_dial import Backend, dial_pod, dial
 from minikube_py.apiserver.subresources.pod_target import admit_connection
 from minikube_py.client.node_connection import ByteStream
 from minikube_py.objects.errors import BadRequest, NotFound, Object, ServiceUnavailable
+from minikube_py.prometheus import CONTENT_TYPE
 from minikube_py.resources.kind import GVR
 
 _PODS, _SERVICES = GVR("", "v1", "pods"), GVR("", "v1", "services")
@@ -177,4 +178,5 @@ async def _answer_for_node(call: ApiCall, path: str) -> None:
         body = orjson.dumps({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods})
         await _finish(call, 200, {"Content-Type": "application/json"}, body)
     else:
-        raise NotFound("the server could not find the requested resource", details={})
+        text = await node.page(path)
+        await _finish(call, 200, {"Content-Type": CONTENT_TYPE}, text.encode())

@@ -14,8 +14,9 @@ _NANOSECONDS_PER_MICROSECOND = 1000
 
 def read_numbers(process_id: int, root: Path = _ROOT, processes: Path = Path("/proc")) -> dict[str, float]:
     """time (epoch seconds), cpu_ns (total), memory_bytes, working_set_bytes, rss_bytes, cache_bytes, swap_bytes,
-    page_faults, major_page_faults, pids, throttling (periods, throttled_periods, throttled_ns) and the counters of the
-    process's network (rx_bytes, rx_packets, rx_errors, rx_dropped and the same for tx); {} when the process has ended.
+    page_faults, major_page_faults, pids, throttling (periods, throttled_periods, throttled_ns), disks (read_bytes,
+    written_bytes, reads, writes) and the counters of the process's network (rx_bytes, rx_packets, rx_errors, rx_dropped
+    and the same for tx); {} when the process has ended.
 
     Blocks for a few file reads: call it in a thread.
     """
@@ -63,6 +64,7 @@ def _v1(groups: dict[str, str], root: Path) -> dict[str, float]:
     usage, detail = _number(memory / "memory.usage_in_bytes"), _table(memory / "memory.stat")
     quota = _table(_directory(root / "cpu", groups["cpu"]) / "cpu.stat") if "cpu" in groups else {}
     pids = _directory(root / "pids", groups["pids"]) / "pids.current" if "pids" in groups else None
+    disks = _directory(root / "blkio", groups["blkio"]) if "blkio" in groups else None
     return {
         "cpu_ns": _number(_directory(root / "cpuacct", groups["cpuacct"]) / "cpuacct.usage"),
         **_memory(usage, detail.get("total_inactive_file", 0)),
@@ -73,6 +75,7 @@ def _v1(groups: dict[str, str], root: Path) -> dict[str, float]:
         "major_page_faults": detail.get("total_pgmajfault", 0),
         "pids": _number(pids) if pids else 0,
         **_throttling(quota, quota.get("throttled_time", 0)),
+        **(_disks_v1(disks) if disks is not None else {}),
     }
 
 
@@ -90,7 +93,33 @@ def _v2(path: str, root: Path) -> dict[str, float]:
         "major_page_faults": detail.get("pgmajfault", 0),
         "pids": _number(group / "pids.current"),
         **_throttling(cpu, cpu.get("throttled_usec", 0) * _NANOSECONDS_PER_MICROSECOND),
+        **_disks_v2(group / "io.stat"),
     }
+
+
+def _disks_v1(group: Path) -> dict[str, float]:
+    """Lines of `device operation number`, summed over devices."""
+    totals = dict.fromkeys(_DISK_NAMES.values(), 0.0)
+    for file, names in (("io_service_bytes", ("read_bytes", "written_bytes")), ("io_serviced", ("reads", "writes"))):
+        path = group / f"blkio.throttle.{file}"
+        for words in (line.split() for line in path.read_text().splitlines()) if path.exists() else ():
+            if len(words) == 3 and words[1] in ("Read", "Write"):
+                totals[names[words[1] == "Write"]] += int(words[2])
+    return totals
+
+
+def _disks_v2(path: Path) -> dict[str, float]:
+    """Lines of `device rbytes=1 wbytes=2 rios=3 wios=4 ...`, summed over devices."""
+    totals = dict.fromkeys(_DISK_NAMES.values(), 0.0)
+    for line in path.read_text().splitlines() if path.exists() else ():
+        for word in line.split()[1:]:
+            key, _, number = word.partition("=")
+            if key in _DISK_NAMES:
+                totals[_DISK_NAMES[key]] += int(number)
+    return totals
+
+
+_DISK_NAMES = {"rbytes": "read_bytes", "wbytes": "written_bytes", "rios": "reads", "wios": "writes"}
 
 
 def _memory(usage: int, inactive: int) -> dict[str, float]:

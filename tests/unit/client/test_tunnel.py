@@ -101,6 +101,9 @@ class Node:
         assert (pod_uid, port) == ("uid-1", 80)
         return EchoBytes()
 
+    async def page(self, path: str) -> str:
+        return f"# {path}\n" * 1000
+
     async def stats(self) -> dict[str, Any]:
         return {"node": {"nodeName": "n"}}
 
@@ -172,6 +175,7 @@ async def test_a_slow_reader_holds_up_nobody_else() -> None:
         slow = node.logs(LogRequest(TARGET))
         first = await anext(slow)
         assert await node.stats() == {"node": {"nodeName": "n"}}
+        assert await node.page("/metrics/probes") == "# /metrics/probes\n" * 1000
         assert channel.inbox.qsize() * len(first) <= 2 * WINDOW
         assert len(first) + sum([len(part) async for part in slow]) == 4 * WINDOW
 
