@@ -22,6 +22,7 @@ from minikube_py.kubelet.runtimes.protocol import (
     SandboxSpec,
     Security,
 )
+from minikube_py.kubelet.usage import UsageReader
 from tests.docker.node import PATIENCE_SECONDS, Node, Pod, address_of
 from tests.support.images import TEST_IMAGE
 
@@ -294,6 +295,23 @@ async def test_stats(node: Node) -> None:
     numbers = (await node.runtime.stats())[pod.ref.uid]["main"]
     assert numbers["cpu_ns"] > 0
     assert numbers["memory_bytes"] >= numbers["working_set_bytes"] > 0
+    assert 0 < numbers["time"] - numbers["started_at"] < 60
+    assert numbers["pids"] >= 1
+    before = numbers["rx_bytes"]
+    stream = await node.runtime.dial((await node.web("hello")).sandbox, 80)
+    await stream.close()
+    assert (await node.runtime.stats())[pod.ref.uid]["main"]["rx_bytes"] == before  # each pod has counters of its own
+
+
+async def test_a_busy_container_uses_a_core_and_an_idle_one_nothing(node: Node) -> None:
+    busy = await node.run("while :; do :; done")
+    idle = await node.run("exec sleep 1000")
+    usage = UsageReader(node.runtime.stats)
+    found = await usage.figures()
+    cores = found[busy.ref.uid]["main"]["cpu_nano_cores"] / 1e9
+    assert 0.1 < cores < 1.2, cores  # other processes of the machine may hold it back
+    assert found[idle.ref.uid]["main"]["cpu_nano_cores"] / 1e9 < cores / 5
+    assert found[busy.ref.uid]["main"]["window"] >= 0.9
 
 
 async def test_a_new_runtime_adopts_what_runs(node: Node) -> None:

@@ -131,18 +131,21 @@ def test_numbers_of_cgroup_v2(tmp_path: Path) -> None:
         "cg/box/a/memory.current": "1000\n",
         "cg/box/a/memory.stat": "anon 300\nfile 600\ninactive_file 400\npgfault 8\npgmajfault 1\n",
         "cg/box/a/pids.current": "3\n",
+        "cg/box/a/io.stat": "8:0 rbytes=10 wbytes=20 rios=1 wios=2 dbytes=9\n8:16 rbytes=1 wbytes=2 rios=3 wios=4\n",
     })  # fmt: skip
     found = read_numbers(7, tmp_path / "cg", tmp_path / "proc")
     assert (found["cpu_ns"], found["memory_bytes"], found["working_set_bytes"]) == (1_500_000, 1000, 600)
     assert (found["rss_bytes"], found["cache_bytes"], found["swap_bytes"], found["pids"]) == (300, 600, 0, 3)
     assert (found["periods"], found["throttled_periods"], found["throttled_ns"]) == (9, 2, 30_000)
+    assert (found["read_bytes"], found["written_bytes"], found["reads"], found["writes"]) == (11, 22, 4, 6)
     assert found["tx_bytes"] == 2002
     assert read_numbers(8, tmp_path / "cg", tmp_path / "proc") == {}
 
 
 def test_numbers_of_cgroup_v1(tmp_path: Path) -> None:
     write(tmp_path, {
-        "proc/7/cgroup": "4:memory:/m\n3:cpuacct,cpu:/c\n2:pids:/p\n",
+        "proc/7/cgroup": "5:blkio:/b\n4:memory:/m\n3:cpuacct,cpu:/c\n2:pids:/p\n",
+        "cg/blkio/b/blkio.throttle.io_service_bytes": "8:0 Read 10\n8:0 Write 20\n8:0 Total 30\nTotal 30\n",
         "proc/7/net/dev": NET,
         "cg/memory/m/memory.usage_in_bytes": "1000\n",
         "cg/memory/m/memory.stat": "rss 1\ntotal_rss 300\ntotal_cache 600\ntotal_inactive_file 400\n",
@@ -153,3 +156,4 @@ def test_numbers_of_cgroup_v1(tmp_path: Path) -> None:
     found = read_numbers(7, tmp_path / "cg", tmp_path / "proc")
     assert (found["cpu_ns"], found["memory_bytes"], found["working_set_bytes"]) == (1_500_000, 1000, 600)
     assert (found["rss_bytes"], found["cache_bytes"], found["pids"], found["throttled_ns"]) == (300, 600, 3, 30_000)
+    assert (found["read_bytes"], found["written_bytes"], found["reads"]) == (10, 20, 0)
