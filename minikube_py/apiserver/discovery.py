@@ -9,6 +9,7 @@ import hashlib
 import orjson
 
 from minikube_py.apiserver.codecs import Format, encode, negotiate, not_acceptable
+from minikube_py.apiserver.conditional import reply_with_document
 from minikube_py.apiserver.messages import HttpRequest, Reply
 from minikube_py.objects.errors import NotAcceptable, Object, UnknownPath
 from minikube_py.resources.kind import GVK, ResourceKind, Subresource
@@ -71,11 +72,7 @@ class Discovery:
             data = orjson.dumps(document)
             self._encoded[place] = (data, f'"{hashlib.sha512(data).hexdigest().upper()}"')
         data, tag = self._encoded[place]
-        headers = {"ETag": tag, "Vary": "Accept"}
-        # Clients lay the headers of a 304 over those they keep, so its content type has to be the document's.
-        is_known = request.headers.get("if-none-match") == tag
-        content_type = _AGGREGATED.format(version=version)
-        return Reply(b"" if is_known else data, 304 if is_known else 200, content_type, headers)
+        return reply_with_document(request, data, tag, _AGGREGATED.format(version=version))
 
     def _core_versions(self) -> Object:
         versions = [version for group, version in self._registry.group_versions() if not group]

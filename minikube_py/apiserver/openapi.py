@@ -6,9 +6,15 @@ Source: kube-openapi handler and handler3 (index, hashes, caching), KEP-2896.
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterable
+from datetime import timedelta
+from email.utils import format_datetime
 
 import orjson
 
+from minikube_py import clock
+from minikube_py.apiserver import openapi_protobuf
+from minikube_py.apiserver.codecs import JSON
+from minikube_py.apiserver.conditional import choose, reply_with_document
 from minikube_py.apiserver.messages import HttpRequest, Reply
 from minikube_py.apiserver.openapi_paths import (
     list_name,
@@ -19,8 +25,8 @@ from minikube_py.apiserver.openapi_paths import (
     write_v2,
     write_v3,
 )
-from minikube_py.apiserver.openapi_schemas import closure, schemas_v2, schemas_v3
-from minikube_py.objects.errors import NotAcceptable, Object, UnknownPath
+from minikube_py.apiserver.openapi_schemas import closure, plain_v2, schemas_v2, schemas_v3
+from minikube_py.objects.errors import Object, UnknownPath
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.resources.registry import KindRegistry
 from minikube_py.resources.schema_table import definition_of, definitions
@@ -46,18 +52,24 @@ class OpenApi:
     def _forget(self) -> None:
         self._index = None
         self._documents.pop("v2", None)
+        self._documents.pop("v2 protobuf", None)
 
     async def v3_index(self, request: HttpRequest) -> Reply:
         """/openapi/v3"""
         paths = {key: {"serverRelativeURL": f"/openapi/v3/{key}?hash={tag}"} for key, tag in self._hashes().items()}
-        return _json(request, orjson.dumps({"paths": paths}))
+        data = orjson.dumps({"paths": paths})
+        return reply_with_document(request, data, _tag_of(data), JSON)
 
     async def v3_document(self, request: HttpRequest) -> Reply:
-        """/openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION"""
+        """/openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION; with the right hash it never changes."""
+        choose(request.headers.get("accept", ""), (JSON,))
         key = request.path.removeprefix("/openapi/v3/").strip("/")
         tag = self._hashes().get(key)
         if tag is None:
             raise UnknownPath
+        wanted = request.query.get("hash")
+        if wanted and wanted != tag:
+            return Reply(code=301, headers={"Location": f"/openapi/v3/{key}?hash={tag}", "Vary": "Accept"})
         kept = self._documents.get(key)
         if kept is None or kept[1] != tag:
             segments = key.split("/")
@@ -65,23 +77,27 @@ class OpenApi:
             kinds = self._registry.in_group_version(group, version)
             kept = (await asyncio.to_thread(self._write_v3, kinds), tag)
             self._documents[key] = kept
-        reply = _json(request, kept[0], f'"{tag}"')
-        if request.query.get("hash") == tag:
+        reply = reply_with_document(request, kept[0], f'"{tag}"', JSON)
+        if wanted:
             reply.headers["Cache-Control"] = _IMMUTABLE
-            reply.headers["Expires"] = "Fri, 31 Dec 2100 00:00:00 GMT"
+            reply.headers["Expires"] = format_datetime(clock.now() + timedelta(days=365), usegmt=True)
         return reply
 
     async def v2(self, request: HttpRequest) -> Reply:
-        """/openapi/v2, in JSON."""
-        accept = request.headers.get("accept", "")
-        if accept and "json" not in accept and "*" not in accept:
-            raise NotAcceptable("only the following media types are accepted: application/json")
+        """/openapi/v2, in JSON or in protobuf. The tag is of the JSON text, whichever form goes out."""
+        form = choose(request.headers.get("accept", ""), (JSON, *openapi_protobuf.ACCEPTED))
         kept = self._documents.get("v2")
         if kept is None:
             data = await asyncio.to_thread(self._write_v2, self._registry.all())
-            kept = (data, hashlib.sha512(data).hexdigest().upper())
-            self._documents["v2"] = kept
-        return _json(request, kept[0], f'"{kept[1]}"')
+            kept = self._documents["v2"] = (data, _tag_of(data))
+        data, tag = kept
+        if form == JSON:
+            return reply_with_document(request, data, tag, JSON)
+        encoded = self._documents.get("v2 protobuf")
+        if encoded is None or encoded[1] != tag:
+            encoded = (await asyncio.to_thread(_to_protobuf, data), tag)
+            self._documents["v2 protobuf"] = encoded
+        return reply_with_document(request, encoded[0], tag, openapi_protobuf.MEDIA_TYPE)
 
     def _hashes(self) -> dict[str, str]:
         """A hash for each document, of all that goes into it, so that an index needs no document to be made."""
@@ -101,7 +117,7 @@ class OpenApi:
 
     def _write_v3(self, kinds: list[ResourceKind]) -> bytes:
         schemas = schemas_v3(closure(_definition_names(kinds)))
-        schemas.update(self._custom_schemas(kinds, "#/components/schemas/"))
+        schemas.update(self._custom_schemas(kinds, "#/components/schemas/", lambda schema: schema))
         paths: Object = {}
         for kind in kinds:
             paths.update(paths_of(kind, write_v3))
@@ -118,7 +134,7 @@ class OpenApi:
 
     def _write_v2(self, kinds: list[ResourceKind]) -> bytes:
         schemas = schemas_v2(definitions())
-        schemas.update(self._custom_schemas(kinds, "#/definitions/"))
+        schemas.update(self._custom_schemas(kinds, "#/definitions/", plain_v2))
         paths: Object = {}
         for kind in kinds:
             paths.update(paths_of(kind, write_v2))
@@ -133,15 +149,19 @@ class OpenApi:
         }
         return orjson.dumps(document)
 
-    def _custom_schemas(self, kinds: Iterable[ResourceKind], prefix: str) -> Object:
+    def _custom_schemas(
+        self, kinds: Iterable[ResourceKind], prefix: str, convert: Callable[[Object], Object]
+    ) -> Object:
         found: Object = {}
         for kind in kinds:
             if kind.schema in definitions():
                 continue
             name = schema_name(kind)
             gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
-            body = dict(self._custom_schema(kind) or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
-            if kind.custom:
+            schema = self._custom_schema(kind) or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            body = dict(convert(schema))
+            # Where anything may stand, version 2 has no properties: kubectl would take them for all there are.
+            if kind.custom and "properties" in body:
                 body["properties"] = {
                     **(body.get("properties") or {}), "metadata": {"$ref": f"{prefix}{_META}ObjectMeta"},
                 }  # fmt: skip
@@ -168,10 +188,9 @@ def _definition_names(kinds: Iterable[ResourceKind]) -> list[str]:
     return names
 
 
-def _json(request: HttpRequest, data: bytes, tag: str = "") -> Reply:
-    headers = {"Vary": "Accept"}
-    if tag:
-        headers["ETag"] = tag
-        if request.headers.get("if-none-match") == tag:
-            return Reply(code=304, headers=headers)
-    return Reply(data, headers=headers)
+def _to_protobuf(document: bytes) -> bytes:
+    return openapi_protobuf.encode(orjson.loads(document))
+
+
+def _tag_of(data: bytes) -> str:
+    return f'"{hashlib.sha512(data).hexdigest().upper()}"'

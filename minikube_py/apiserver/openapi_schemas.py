@@ -67,6 +67,45 @@ def schemas_v2(names: Iterable[str]) -> Object:
     return {name: _schema(name, _SPECIAL_V2, _V2) for name in names}
 
 
+_BRANCHES = ("allOf", "anyOf", "oneOf", "not")
+_PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
+
+def plain_v2(schema: Object) -> Object:
+    """A custom schema as version 2 can say it: clients of that form know neither branches nor null."""
+    if schema.get(_PRESERVE):
+        return {"type": "object"}
+    return _plain(schema)
+
+
+def _plain(schema: Object) -> Object:
+    out = {key: value for key, value in schema.items() if key not in (*_BRANCHES, "nullable")}
+    is_open = bool(schema.get(_PRESERVE))
+    if schema.get("nullable") or is_open:
+        out.pop("items", None)
+        out.pop("properties", None)
+    if schema.get("nullable") or (is_open and out.get("type") == "object"):
+        out.pop("type", None)
+    if out.get("type") == "array" and "items" not in out:
+        del out["type"]
+    properties: Object = out.get("properties") or {}
+    optional = {name for name, child in properties.items() if child.get("nullable")}
+    if optional and "required" in out:
+        out["required"] = [name for name in out["required"] if name not in optional]
+        if not out["required"]:
+            del out["required"]
+    if properties:
+        out["properties"] = {name: _plain(child) for name, child in properties.items()}
+    if isinstance(out.get("items"), dict):
+        out["items"] = _plain(out["items"])
+    values = out.get("additionalProperties")
+    if isinstance(values, dict):
+        out["additionalProperties"] = _plain(values)
+        if values.get("nullable"):
+            out.pop("required", None)
+    return out
+
+
 def _schema(name: str, special: dict[str, Object], prefix: str) -> Object:
     described = descriptions().get(name) or {}
     if name in special:

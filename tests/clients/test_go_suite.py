@@ -15,7 +15,7 @@ from tests.support.server_process import TestServer, running_server
 
 pytestmark = pytest.mark.client
 
-AREAS = ("Matrix",)
+AREAS = ("Matrix", "Discovery")
 
 
 @pytest.fixture(scope="module")
