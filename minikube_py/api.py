@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minikube_py.apiserver.aggregation.api import FrontProxy
 from minikube_py.apiserver.authn.oidc import OidcOptions
 from minikube_py.apiserver.authn.request_header import RequestHeaderOptions
 from minikube_py.apiserver.authz.feed import AuthorizationFeed
@@ -155,6 +156,7 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
             cluster_domain=config.network.cluster_domain,
             host_names=frozenset(config.tls_sans),
             auditor=auditor,
+            front_proxy=FrontProxy(pki.certificate_path("front-proxy"), pki.key_path("front-proxy")),
         )
     )
     for path, handler in openid_paths(identity.tokens).items():

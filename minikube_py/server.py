@@ -101,6 +101,7 @@ async def run_server(config: ServerConfig) -> None:
         groups = await _simulate_nodes(server, api)
         _start_controllers(server, api, pki, registry, group, groups)
         await _report_ready(server, api, pki, started)
+        start(group, api.server.aggregated.run(), "aggregated APIs")
         _start_nodes(server, api, cluster_id, group)
         gc.collect()
         gc.freeze()

@@ -5,6 +5,7 @@ Source: the API concepts page on discovery, KEP-3352, apimachinery meta/v1 APIGr
 
 import base64
 import hashlib
+from collections.abc import Callable
 
 import orjson
 
@@ -27,9 +28,12 @@ class Discovery:
         self._address = server_address
         self._made: dict[tuple[str, ...], Object] = {}
         self._encoded: dict[tuple[str, ...], tuple[bytes, str]] = {}
-        registry.subscribe(self._forget)
+        self.others: Callable[[], list[Object]] = list
+        """The APIResourceLists of the group versions that other servers serve."""
+        registry.subscribe(self.forget)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Make the documents anew."""
         self._made.clear()
         self._encoded.clear()
 
@@ -69,6 +73,8 @@ class Discovery:
         place = (*place, version)
         if place not in self._encoded:
             document = aggregated(self._registry, version, is_core=is_core)
+            if not is_core:
+                _add_others(document["items"], self.others())
             data = orjson.dumps(document)
             self._encoded[place] = (data, f'"{hashlib.sha512(data).hexdigest().upper()}"')
         data, tag = self._encoded[place]
@@ -87,7 +93,8 @@ class Discovery:
 
     def _groups(self) -> list[Object]:
         groups: dict[str, list[Object]] = {}
-        for group, version in self._registry.group_versions():
+        others = [tuple(document["groupVersion"].split("/")) for document in self.others()]
+        for group, version in [*self._registry.group_versions(), *others]:
             if group:
                 entry = {"groupVersion": f"{group}/{version}", "version": version}
                 groups.setdefault(group, []).append(entry)
@@ -212,6 +219,36 @@ def _discovered(kind: ResourceKind) -> Object:
             for name, sub in sorted(kind.subresources.items())
         ]
     return body
+
+
+def _add_others(groups: list[Object], documents: list[Object]) -> None:
+    """Adds what other servers serve, whose lists are of the classic form."""
+    for document in documents:
+        group, version = document["groupVersion"].split("/")
+        entry = {"version": version, "resources": _from_classic(document, group, version), "freshness": "Current"}
+        known = next((item for item in groups if item["metadata"].get("name") == group), None)
+        if known is None:
+            groups.append({"metadata": {"name": group, "creationTimestamp": None}, "versions": [entry]})
+        else:
+            known["versions"].append(entry)
+
+
+def _from_classic(document: Object, group: str, version: str) -> list[Object]:
+    found: dict[str, Object] = {}
+    for resource in document.get("resources") or ():
+        name, _, subresource = resource["name"].partition("/")
+        gvk = GVK(resource.get("group") or group, resource.get("version") or version, resource.get("kind", ""))
+        body: Object = {"responseKind": _response_kind(gvk), "verbs": resource.get("verbs") or []}
+        if subresource:
+            if name in found:
+                found[name].setdefault("subresources", []).append({"subresource": subresource, **body})
+            continue
+        scope = "Namespaced" if resource.get("namespaced") else "Cluster"
+        found[name] = {"resource": name, "scope": scope, "singularResource": resource.get("singularName", ""), **body}
+        for key in ("shortNames", "categories"):
+            if resource.get(key):
+                found[name][key] = resource[key]
+    return list(found.values())
 
 
 def _response_kind(gvk: GVK) -> Object:

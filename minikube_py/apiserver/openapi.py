@@ -47,6 +47,8 @@ class OpenApi:
         self._custom_schema = custom_schema or (lambda _kind: None)
         self._documents: dict[str, tuple[bytes, str]] = {}
         self._index: dict[str, str] | None = None
+        self.others: Callable[[], list[Object]] = list
+        """The APIResourceLists of the group versions that other servers serve: they have their own documents."""
         registry.subscribe(self._forget)
 
     def _forget(self) -> None:
@@ -57,6 +59,9 @@ class OpenApi:
     async def v3_index(self, request: HttpRequest) -> Reply:
         """/openapi/v3"""
         paths = {key: {"serverRelativeURL": f"/openapi/v3/{key}?hash={tag}"} for key, tag in self._hashes().items()}
+        for document in self.others():
+            path = f"apis/{document['groupVersion']}"
+            paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}"}
         data = orjson.dumps({"paths": paths})
         return reply_with_document(request, data, _tag_of(data), JSON)
 

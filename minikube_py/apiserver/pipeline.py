@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from minikube_py.apiserver.aggregation.apis import AggregatedApis
 from minikube_py.apiserver.anonymous import anonymous_user
 from minikube_py.apiserver.authn.protocol import Authenticator, Credentials
 from minikube_py.apiserver.authorizing import authorize
@@ -52,7 +53,7 @@ _LOCAL_NAMES = frozenset(("localhost", "kubernetes", "kubernetes.default", "kube
 class Pipeline:
     """What the stages work with. find_path answers paths outside the API groups, such as /version.
 
-    auditor None: there is no audit log.
+    auditor None: there is no audit log. aggregated: the APIs of other servers.
     """
 
     context: ServerContext
@@ -62,6 +63,7 @@ class Pipeline:
     max_inflight: int = 400
     inflight: Counter[str] = field(default_factory=Counter)
     auditor: "Auditor | None" = None
+    aggregated: AggregatedApis | None = None
 
 
 Stage = Callable[[Pipeline, HttpRequest], Awaitable[Reply | Taken | None]]
@@ -181,7 +183,11 @@ def as_connection(info: RequestInfo) -> RequestInfo:
 
 
 async def serve(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
-    """Dispatches to the API's resources, or to one of the server's other paths."""
+    """Dispatches to the API's resources, to one of the server's other paths, or to the server of an aggregated API."""
+    if pipeline.aggregated is not None:
+        api = pipeline.aggregated.of_path(request.path)
+        if api is not None:
+            return await pipeline.aggregated.forward(api, request)
     if not request.info.is_resource:
         handler = pipeline.find_path(request.path)
         if handler is None:

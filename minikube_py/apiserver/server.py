@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from minikube_py.apiserver import raw_calls
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
+from minikube_py.apiserver.aggregation.api import FrontProxy
+from minikube_py.apiserver.aggregation.apis import AggregatedApis
+from minikube_py.apiserver.aggregation.forwarding import Dial
 from minikube_py.apiserver.allocators import DEFAULT_SERVICE_CIDRS, ServiceAllocator
 from minikube_py.apiserver.authn.protocol import Authenticator
 from minikube_py.apiserver.authz.protocol import Authorizer
@@ -57,10 +60,13 @@ class ApiServerOptions:
     host_names: frozenset[str] = frozenset()
     mkube_version: str = "0.1.0"
     auditor: "Auditor | None" = None
+    front_proxy: FrontProxy | None = None
+    dial_aggregated: Dial | None = None
+    """How to reach the server of an aggregated API; None: through its Service."""
 
 
 class ApiServer:
-    """One API server over one store. `custom_kinds.run()` has to run for as long as the server lives."""
+    """One API server over one store. `custom_kinds.run()` and `aggregated.run()` have to run while it lives."""
 
     def __init__(self, options: ApiServerOptions) -> None:
         self.reader = reader = options.reader
@@ -83,13 +89,19 @@ class ApiServer:
         self.health = Health()
         version = Version(options.mkube_version)
         openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)
-        self.paths = Paths(Discovery(reader.registry), openapi, self.health, version)
+        discovery = Discovery(reader.registry)
+        self.paths = Paths(discovery, openapi, self.health, version)
         self.metrics = MetricsPage(self.context, self.health, version.body)
         self.paths.add("/metrics", self.metrics.answer)
         self.paths.add("/metrics/slis", self.metrics.health_checks)
         names = options.host_names | {f"kubernetes.default.svc.{options.cluster_domain}"}
         self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, names, auditor=options.auditor)
-        self.custom_kinds = CustomKinds(self.context, self.local_client(_ITSELF, "kube-apiserver"))
+        client = self.local_client(_ITSELF, "kube-apiserver")
+        self.aggregated = AggregatedApis(self.context, client, options.front_proxy, options.dial_aggregated)
+        self.pipeline.aggregated = self.aggregated
+        openapi.others = discovery.others = self.aggregated.documents
+        self.aggregated.changed = discovery.forget
+        self.custom_kinds = CustomKinds(self.context, client)
         self.custom_kinds.load()
 
     def serve_https(self, host: str, port: int, ssl_context: ssl.SSLContext | None) -> AbstractAsyncContextManager[int]:

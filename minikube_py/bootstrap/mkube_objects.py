@@ -3,16 +3,13 @@
 import asyncio
 import contextlib
 
-from minikube_py import clock
 from minikube_py.bootstrap.rbac_controller_roles import CONTROLLER_ROLES
-from minikube_py.client.protocol import Client, WriteOptions
+from minikube_py.client.protocol import Client
 from minikube_py.objects.errors import AlreadyExists, NotFound, Object
 from minikube_py.resources.kind import GVR
 
 RBAC = "rbac.authorization.k8s.io"
 SERVICES = GVR("", "v1", "services")
-API_SERVICES = GVR("apiregistration.k8s.io", "v1", "apiservices")
-METRICS_API = "v1beta1.metrics.k8s.io"
 CLUSTER_ROLES = GVR(RBAC, "v1", "clusterroles")
 CLUSTER_ROLE_BINDINGS = GVR(RBAC, "v1", "clusterrolebindings")
 
@@ -23,29 +20,7 @@ async def write_mkube_objects(client: Client, cluster_dns: str) -> None:
         *(_ensure(client, CLUSTER_ROLES, role) for role in _controller_roles()),
         *(_ensure(client, CLUSTER_ROLE_BINDINGS, binding) for binding in _controller_bindings()),
         _ensure(client, SERVICES, _dns_service(cluster_dns)),
-        _ensure_metrics_api(client),
     )
-
-
-async def _ensure_metrics_api(client: Client) -> None:
-    """The metrics API is part of this server; whoever brings another one points the APIService there."""
-    service: Object = {
-        "apiVersion": "apiregistration.k8s.io/v1",
-        "kind": "APIService",
-        "metadata": {"name": METRICS_API},
-        "spec": {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100},
-    }
-    with contextlib.suppress(AlreadyExists):
-        await client.create(API_SERVICES, service)
-        condition = {
-            "type": "Available",
-            "status": "True",
-            "reason": "Local",
-            "message": "Local APIServices are always available",
-            "lastTransitionTime": clock.rfc3339(),
-        }
-        status = {"status": {"conditions": [condition]}}
-        await client.patch(API_SERVICES, METRICS_API, status, options=WriteOptions(subresource="status"))
 
 
 async def _ensure(client: Client, gvr: GVR, obj: Object) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minikube_py.apiserver.aggregation.api import FrontProxy
+from minikube_py.apiserver.aggregation.forwarding import Dial
 from minikube_py.apiserver.audit.auditor import Auditor
 from minikube_py.apiserver.context import NoNodes
 from minikube_py.apiserver.identity import IdentityOptions, build_identity
@@ -73,6 +75,7 @@ async def https_cluster(
     store: Store | None = None,
     *,
     auditor: Auditor | None = None,
+    dial_aggregated: Dial | None = None,
     **identity_options: Any,
 ) -> AsyncIterator[HttpsCluster]:
     """A server with authentication, RBAC and admission on a free port. Keys and kubeconfig are in `directory`.
@@ -94,11 +97,14 @@ async def https_cluster(
             reviews=identity.reviews.handlers(),
             nodes=nodes or NoNodes(),
             auditor=auditor,
+            front_proxy=FrontProxy(pki.certificate_path("front-proxy"), pki.key_path("front-proxy")),
+            dial_aggregated=dial_aggregated,
         )
     )
     feed = identity.feed(store)
     feed.load()
-    followers = [asyncio.ensure_future(feed.run()), asyncio.ensure_future(api.custom_kinds.run())]
+    parts = (feed.run(), api.custom_kinds.run(), api.aggregated.run())
+    followers = [asyncio.ensure_future(part) for part in parts]
     async with api.serve_https("127.0.0.1", 0, pki.server_ssl_context()) as port:
         entry = KubeconfigEntry(f"https://127.0.0.1:{port}", pki.server_ca_pem, token=pki.admin_token)
         write_kubeconfig(directory / "kubeconfig", entry)

@@ -7,7 +7,7 @@ Source: RFC 9112 (message framing), apimachinery pkg/util/proxy (which headers a
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py.apiserver.call import ByteChannel
@@ -36,6 +36,15 @@ class ProxiedRequest:
     content_length: int | None = None
     has_body: bool = False
     upgrade: str = ""
+    more_headers: Sequence[tuple[str, str]] = ()
+    """Headers of this server's own; a name may stand several times."""
+
+
+async def no_body() -> AsyncIterator[bytes]:
+    """The body of a request without one."""
+    chunks: tuple[bytes, ...] = ()
+    for chunk in chunks:
+        yield chunk
 
 
 @dataclass
@@ -82,7 +91,8 @@ class BackendConnection:
             headers["Transfer-Encoding"] = "chunked"
         elif request.content_length is not None:
             headers["Content-Length"] = str(request.content_length)
-        lines = [f"{request.method} {request.target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+        pairs = (*headers.items(), *request.more_headers)
+        lines = [f"{request.method} {request.target} HTTP/1.1", *(f"{name}: {value}" for name, value in pairs)]
         await self._stream.send(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace"))
         if not request.has_body:
             return
@@ -242,12 +252,13 @@ async def dial_address(address: str, port: int) -> ByteStream:
 
 
 class TlsStream:
-    """TLS over a ByteStream. Certificates of pods are not checked, as in Kubernetes: nobody signs them."""
+    """TLS over a ByteStream. Without a context the certificate is not checked: nobody signs those of pods."""
 
-    def __init__(self, stream: ByteStream, server_name: str) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    def __init__(self, stream: ByteStream, server_name: str, context: ssl.SSLContext | None = None) -> None:
+        if context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
         self._stream = stream
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
@@ -262,6 +273,8 @@ class TlsStream:
                 await self._flush()
                 if not await self._feed():
                     raise ServiceUnavailable("error trying to reach service: EOF") from None
+            except ssl.SSLCertVerificationError as error:
+                raise ServiceUnavailable(f"error trying to reach service: tls: {error.verify_message}") from None
             except ssl.SSLError as error:
                 raise ServiceUnavailable(f"error trying to reach service: tls: {error.reason}") from None
 

@@ -1,0 +1,81 @@
+"""What an APIService says: where another server's group version is found, and how that server is recognised."""
+
+import base64
+import binascii
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from minikube_py.objects.errors import Object
+from minikube_py.resources.kind import GVR
+
+API_SERVICES = GVR("apiregistration.k8s.io", "v1", "apiservices")
+
+
+@dataclass(frozen=True)
+class FrontProxy:
+    """The client certificate by which aggregated servers recognise this one."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class AggregatedApi:
+    """A group version that a Service of the cluster serves."""
+
+    name: str
+    group: str
+    version: str
+    namespace: str
+    service: str
+    port: int
+    ca_pem: str
+    is_insecure: bool
+    group_priority: int
+
+    @property
+    def server_name(self) -> str:
+        """The name that its certificate must have."""
+        return f"{self.service}.{self.namespace}.svc"
+
+    @property
+    def path(self) -> str:
+        return f"/apis/{self.group}/{self.version}"
+
+    def ssl_context(self, front_proxy: FrontProxy | None) -> ssl.SSLContext:
+        """Raises OSError or ssl.SSLError for certificates that can't be used."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.is_insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif self.ca_pem:
+            context.load_verify_locations(cadata=self.ca_pem)
+        else:
+            context.load_default_certs()
+        if front_proxy is not None:
+            context.load_cert_chain(front_proxy.certificate, front_proxy.key)
+        return context
+
+
+def aggregated_api(obj: Object) -> AggregatedApi | None:
+    """None for an APIService of this server itself."""
+    spec = obj.get("spec") or {}
+    service = spec.get("service")
+    if service is None:
+        return None
+    try:
+        bundle = base64.b64decode(spec.get("caBundle") or "").decode("ascii")
+    except (binascii.Error, UnicodeDecodeError):
+        bundle = ""
+    return AggregatedApi(
+        name=obj["metadata"]["name"],
+        group=spec.get("group", ""),
+        version=spec.get("version", ""),
+        namespace=service.get("namespace", ""),
+        service=service.get("name", ""),
+        port=int(service.get("port") or 443),
+        ca_pem=bundle,
+        is_insecure=bool(spec.get("insecureSkipTLSVerify")),
+        group_priority=int(spec.get("groupPriorityMinimum") or 0),
+    )
