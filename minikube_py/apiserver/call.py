@@ -24,7 +24,11 @@ class Body(Protocol):
         ...
 
     def duplicates(self) -> list[str]:
-        """The paths of fields that stand twice in the text."""
+        """The paths of fields that stand twice in the text (of YAML: whole sentences with the lines)."""
+        ...
+
+    def complaints(self, unknown: Sequence[str]) -> list[str]:
+        """A sentence for each duplicate field, and for each of the unknown ones, in the order of the text."""
         ...
 
 
@@ -40,6 +44,9 @@ class TreeBody:
 
     def duplicates(self) -> list[str]:
         return []
+
+    def complaints(self, unknown: Sequence[str]) -> list[str]:
+        return [f'unknown field "{path}"' for path in unknown]
 
 
 NO_BODY = TreeBody(None)
@@ -75,12 +82,8 @@ class Exchange(Protocol):
     """The HTTP side of a call, for subresources that take the connection over or pass it on."""
 
     method: str
+    headers: Mapping[str, str]
     raw_query: str
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Names are looked up whatever their case."""
-        ...
 
     async def websocket(self, protocols: tuple[str, ...]) -> MessageChannel:
         """Accept a WebSocket with the first of the client's subprotocols that is in `protocols`."""

@@ -1,6 +1,6 @@
 """Reads request bodies and chooses response formats: JSON, YAML and protobuf."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from minikube_py.apiserver import protobuf, yaml_codec
-from minikube_py.apiserver.duplicate_fields import duplicate_fields
+from minikube_py.apiserver.duplicate_fields import complaints, duplicate_fields, unknown_field
 from minikube_py.objects.errors import BadRequest, NotAcceptable, RequestTooLarge, UnsupportedMediaType
 
 JSON = "application/json"
@@ -59,7 +59,15 @@ class TextBody:
     def duplicates(self) -> list[str]:
         if self._duplicates is None:
             self._duplicates = duplicate_fields(self._data) if self._is_json and self._data else []
+            if self._duplicates and self.media_type.endswith("yaml"):  # JSON is YAML, and is judged as such
+                self._duplicates = yaml_codec.load(self._data)[1]
         return self._duplicates
+
+    def complaints(self, unknown: Sequence[str]) -> list[str]:
+        duplicates = self.duplicates()
+        if duplicates and self._is_json and not self.media_type.endswith("yaml"):
+            return complaints(self._data, unknown)
+        return [*duplicates, *map(unknown_field, unknown)]
 
 
 def _load_protobuf(data: bytes) -> Any:

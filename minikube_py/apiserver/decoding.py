@@ -18,7 +18,8 @@ def decode_object(call: ApiCall) -> Object:
     if obj is None:
         raise BadRequest("couldn't get version/kind; json parse error: unexpected end of JSON input")
     check_body(call, obj, call.kind.gvk)
-    check_fields(call, obj, call.body.duplicates())
+    report = schema.check(call.kind, obj)
+    report_fields(call, report, call.body.complaints(report.unknown_fields), call.kind.gvk)
     return obj  # type: ignore[no-any-return]
 
 
@@ -46,19 +47,21 @@ def check_body(call: ApiCall, obj: object, expected: GVK) -> None:
     obj["apiVersion"], obj["kind"] = version, name
 
 
-def check_fields(call: ApiCall, obj: Object, duplicates: Sequence[str] = ()) -> None:
+def check_patched(call: ApiCall, obj: Object) -> None:
     """Checks types, drops unknown fields and nulls in place, and says so as fieldValidation asks."""
-    report_fields(call, schema.check(call.kind, obj), duplicates, call.kind.gvk)
+    report = schema.check(call.kind, obj)
+    told = [_duplicate(path) for path in call.body.duplicates()]
+    report_fields(call, report, [*told, *report.warnings()], call.kind.gvk)
 
 
-def report_fields(call: ApiCall, report: schema.SchemaReport, duplicates: Sequence[str], gvk: GVK) -> None:
+def report_fields(call: ApiCall, report: schema.SchemaReport, complaints: Sequence[str], gvk: GVK) -> None:
     """Raises BadRequest for values of a wrong type; unknown and duplicate fields are refused, told or ignored."""
     mode = field_validation(call)
     if report.type_error:
         raise BadRequest(report.decode_error(gvk.kind, gvk.version))
-    if mode == "Ignore" or not (report.unknown_fields or duplicates):
+    if mode == "Ignore" or not complaints:
         return
-    complaints = ([_duplicate(path) for path in duplicates] + report.warnings())[:_MAX_COMPLAINTS]
+    complaints = complaints[:_MAX_COMPLAINTS]
     if mode == "Strict":
         raise BadRequest(
             f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '

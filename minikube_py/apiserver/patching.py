@@ -7,16 +7,16 @@ import orjson
 
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
-from minikube_py.apiserver.decoding import check_body, check_fields, field_validation
+from minikube_py.apiserver.decoding import check_body, check_patched, field_validation
 from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.updating import authorize_create, change
 from minikube_py.apiserver.writes import WHOLE_OBJECT, UpdateForm, operation_of, schema_node
 from minikube_py.client.protocol import PatchType
 from minikube_py.objects.apply import apply_patch
 from minikube_py.objects.errors import AlreadyExists, BadRequest, Invalid, NotFound, Object, UnsupportedMediaType
-from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.patch import json_patch, merge_patch, strategic_merge
 from minikube_py.objects.schema_node import SchemaNode
+from minikube_py.resources import schema
 from minikube_py.resources.fields import FieldErrors, Path
 
 _APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
@@ -39,7 +39,6 @@ async def patch_with(call: ApiCall, form: UpdateForm) -> Answer:
 def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
     """A function from the stored object to the patched one, checked against the schema."""
     document = call.body.tree()
-    duplicates = call.body.duplicates()
     kind = call.kind
 
     def produce(old: Object) -> Object:
@@ -47,7 +46,7 @@ def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
         del call.warnings[:]
         check_body(call, new, kind.gvk)
         try:
-            check_fields(call, new, duplicates)
+            check_patched(call, new)
         except BadRequest as error:
             raise _unfit(error, new, document, media_type) from None
         new.setdefault("metadata", {})
@@ -126,8 +125,9 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
 
     def produce(old: Object | None) -> Object:
         new = apply_patch(old, applied, node, operation, force=force)
-        del call.warnings[:]
-        check_fields(call, new, call.body.duplicates())
+        report = schema.check(call.kind, new)
+        if report.type_error:
+            raise BadRequest(report.decode_error(call.kind.kind, call.kind.version))
         return new
 
     try:
@@ -156,9 +156,13 @@ def _check_applied(call: ApiCall, applied: Object) -> None:
         raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
     if call.kind.namespaced and metadata.get("namespace", call.info.namespace) != call.info.namespace:
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
-    if field_validation(call) != "Ignore":
-        probe = deep_copy(applied)
-        check_fields(call, probe, call.body.duplicates())
+    duplicates = call.body.duplicates()
+    mode = field_validation(call)
+    if duplicates and mode == "Strict":
+        why = "".join(f"\n  {one}" for one in duplicates)
+        raise BadRequest(f"error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:{why}")
+    if mode == "Warn":
+        call.warnings.extend(duplicates)
 
 
 def _invalid_option(call: ApiCall, field: str, text: str) -> BadRequest:

@@ -15,7 +15,9 @@ from tests.support.server_process import TestServer, running_server
 
 pytestmark = pytest.mark.client
 
-AREAS = ("Matrix", "Discovery")
+AREAS = (
+    "Matrix", "Discovery", "Fields", "Table", "Definition", "Apply", "Watch", "List", "Garbage", "Namespace", "Quota",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

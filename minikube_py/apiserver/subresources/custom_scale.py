@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from minikube_py.apiserver.call import Answer, ApiCall
+from minikube_py.apiserver.call import Answer, ApiCall, TreeBody
 from minikube_py.apiserver.decoding import check_body
 from minikube_py.apiserver.patching import patch_tree
 from minikube_py.apiserver.reads import find
@@ -56,7 +56,7 @@ def _patcher(call: ApiCall, paths: ScalePaths) -> Callable[[Object], Object]:
     def produce(old: Object) -> Object:
         patched = patch_tree(scale_of(old, paths), document, media_type, node)
         check_body(call, patched, SCALE)
-        check_as(call, patched, SCALE, [])
+        check_as(call, patched, SCALE, TreeBody(patched).complaints)
         return _scaled(old, patched, paths)
 
     return produce

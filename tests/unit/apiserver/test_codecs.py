@@ -37,6 +37,18 @@ def test_duplicates_are_found() -> None:
     assert document.duplicates() == ['line 4: key "c" already set in map']
 
 
+def test_complaints_come_in_the_order_of_the_text() -> None:
+    body = TextBody(b'{"x": 1, "a": {"b": 1, "b": 2, "c": {"d": 1, "d": 2}}, "x": 3}', "application/json")
+    assert body.complaints(["x", "a.c"]) == ['unknown field "x"', 'duplicate field "a.b"', 'unknown field "a.c"']
+    assert TextBody(b'{"x":1}', "application/json").complaints(["x"]) == ['unknown field "x"']
+
+
+def test_json_that_is_sent_as_yaml_is_judged_as_yaml() -> None:
+    body = TextBody(b'{"a": 1,\n "a": 2}', "application/apply-patch+yaml")
+    body.tree()
+    assert body.duplicates() == ['line 2: key "a" already set in map']
+
+
 def nested(depth: int) -> bytes:
     return b'{"a":' * depth + b"1" + b"}" * depth
 
