@@ -82,8 +82,12 @@ class Exchange(Protocol):
     """The HTTP side of a call, for subresources that take the connection over or pass it on."""
 
     method: str
-    headers: Mapping[str, str]
     raw_query: str
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names are looked up whatever their case."""
+        ...
 
     async def websocket(self, protocols: tuple[str, ...]) -> MessageChannel:
         """Accept a WebSocket with the first of the client's subprotocols that is in `protocols`."""

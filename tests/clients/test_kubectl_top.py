@@ -107,3 +107,15 @@ def test_pages_of_metrics(server: TestServer) -> None:
 def test_the_monitoring_group_may_read_metrics(server: TestServer) -> None:
     as_prometheus = ("--as=prometheus", "--as-group=system:monitoring", "--as-group=system:authenticated")
     assert "apiserver_request_total" in server.kubectl("get", "--raw", "/metrics", *as_prometheus)
+
+
+def test_rights_to_single_pages_of_a_node(server: TestServer) -> None:
+    server.kubectl("create", "clusterrole", "scrape", "--verb=get", "--resource=nodes/metrics")
+    server.kubectl("create", "clusterrolebinding", "scrape", "--clusterrole=scrape", "--user=scraper")
+    node = "/api/v1/nodes/one/proxy"
+    for page in ("/metrics", "/metrics/cadvisor", "/metrics/resource", "/metrics/probes"):
+        parse(server.kubectl("get", "--raw", node + page, "--as=scraper"))
+    for page in ("/stats/summary", "/pods", "/healthz", "/exec/metrics", ""):
+        assert "Forbidden" in server.kubectl("get", "--raw", node + page, "--as=scraper", check=False)
+    body = "/dev/null"
+    assert "Forbidden" in server.kubectl("create", "--raw", f"{node}/metrics", "-f", body, "--as=scraper", check=False)
