@@ -163,4 +163,5 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
         server.paths.add(path, handler)
     api = Api(server, identity.feed(store), identity.tokens, log)
     identity.admission_context.client = api.admin()
+    identity.admission_context.dial = server.dial_service
     return api

@@ -28,7 +28,8 @@ from minikube_py.apiserver.paths import Paths
 from minikube_py.apiserver.pipeline import Pipeline
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
-from minikube_py.client.node_connection import NodeConnections
+from minikube_py.apiserver.streaming.service_dial import dial_service
+from minikube_py.client.node_connection import ByteStream, NodeConnections
 from minikube_py.client.protocol import Client
 from minikube_py.resources.custom.kinds import openapi_schema
 from minikube_py.resources.kind import GVR
@@ -103,6 +104,10 @@ class ApiServer:
         self.aggregated.changed = discovery.forget
         self.custom_kinds = CustomKinds(self.context, client)
         self.custom_kinds.load()
+
+    async def dial_service(self, namespace: str, name: str, port: str) -> ByteStream:
+        """A connection to one of a Service's ready endpoints. Raises NotFound, ServiceUnavailable."""
+        return (await dial_service(self.context, namespace, name, port)).stream
 
     def serve_https(self, host: str, port: int, ssl_context: ssl.SSLContext | None) -> AbstractAsyncContextManager[int]:
         """Listens while the block runs; gives the port. Without an SSL context it is plain HTTP, for tests."""

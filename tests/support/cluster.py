@@ -110,6 +110,7 @@ async def https_cluster(
         write_kubeconfig(directory / "kubeconfig", entry)
         cluster = HttpsCluster(api, store, port, pki, directory / "kubeconfig")
         identity.admission_context.client = cluster.client()
+        identity.admission_context.dial = api.dial_service
         await write_first_objects(cluster.client(), _first_objects(pki, port))
         await cluster.client().create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
         yield cluster

@@ -16,6 +16,7 @@ from minikube_py.apiserver.admission.default_toleration_seconds import DefaultTo
 from minikube_py.apiserver.admission.extended_resource_toleration import ExtendedResourceToleration
 from minikube_py.apiserver.admission.limit_ranger import LimitRanger
 from minikube_py.apiserver.admission.mutating_admission_policy import MutatingAdmissionPolicy
+from minikube_py.apiserver.admission.mutating_admission_webhook import MutatingAdmissionWebhook
 from minikube_py.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from minikube_py.apiserver.admission.node_restriction import NodeRestriction
 from minikube_py.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
@@ -30,6 +31,7 @@ from minikube_py.apiserver.admission.storage_object_in_use_protection import Sto
 from minikube_py.apiserver.admission.taint_nodes_by_condition import TaintNodesByCondition
 from minikube_py.apiserver.admission.unenforced import UnenforcedWarning
 from minikube_py.apiserver.admission.validating_admission_policy import ValidatingAdmissionPolicy
+from minikube_py.apiserver.admission.validating_admission_webhook import ValidatingAdmissionWebhook
 from minikube_py.apiserver.authz.escalation import EscalationCheck
 
 Factory = Callable[[AdmissionContext], AdmissionPlugin]
@@ -74,9 +76,9 @@ PLUGINS: tuple[Entry, ...] = (
     Entry("UnenforcedWarning", UnenforcedWarning),
     Entry("DenyServiceExternalIPs", None, is_default=False),
     Entry("MutatingAdmissionPolicy", MutatingAdmissionPolicy),
-    Entry("MutatingAdmissionWebhook", None),
+    Entry("MutatingAdmissionWebhook", MutatingAdmissionWebhook),
     Entry("ValidatingAdmissionPolicy", ValidatingAdmissionPolicy),
-    Entry("ValidatingAdmissionWebhook", None),
+    Entry("ValidatingAdmissionWebhook", ValidatingAdmissionWebhook),
     # In Kubernetes this is part of the RBAC kinds' storage: it must see the object as it will be stored.
     Entry("RBACEscalationCheck", lambda context: EscalationCheck(context.authorizer, context.rbac)),
     # Last, so that nothing is charged for a write that another plugin refuses.

@@ -7,6 +7,7 @@ from minikube_py.apiserver.admission.equivalents import Equivalents
 from minikube_py.apiserver.admission.protocol import AdmissionRequest, ObjectReader
 from minikube_py.apiserver.authz.protocol import Authorizer, Verdict
 from minikube_py.apiserver.authz.rbac import RbacAuthorizer
+from minikube_py.apiserver.outbound import Dial
 from minikube_py.apiserver.request_info import RequestInfo
 from minikube_py.client.protocol import Client
 from minikube_py.objects.errors import Forbidden, Object
@@ -20,12 +21,13 @@ SERVICE_ACCOUNTS = GVR("", "v1", "serviceaccounts")
 
 @dataclass
 class AdmissionContext:
-    """client writes quota usage; it is set once the server that uses these plugins has one."""
+    """client writes quota usage, dial reaches the Services of webhooks; both are set once the server has them."""
 
     reader: ObjectReader
     authorizer: Authorizer
     rbac: RbacAuthorizer
     client: Client | None = None
+    dial: Dial | None = None
 
     @cached_property
     def equivalents(self) -> Equivalents:

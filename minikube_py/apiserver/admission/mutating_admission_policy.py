@@ -107,16 +107,9 @@ class MutatingAdmissionPolicy(Plugin):
                 has_changed = True
                 if one.match.resource != request.info.gvr:
                     changed = places.convert(changed, kind, request.kind.gvk) or changed
-                replace_object(request, changed)
+                request.replace(changed)
                 inputs.forget()
         return has_changed, failures
-
-
-def replace_object(request: AdmissionRequest, changed: dict[str, Any]) -> None:
-    """Puts a changed object in the place of the request's own, which others hold."""
-    if request.obj is not None and changed is not request.obj:
-        request.obj.clear()
-        request.obj.update(changed)
 
 
 def _with_param(one: "Invocation", inputs: "Inputs") -> dict[str, Any]:

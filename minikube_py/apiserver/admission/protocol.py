@@ -57,6 +57,12 @@ class AdmissionRequest:
         """Adds to the request's audit event. The first value of a key stays, as in Kubernetes."""
         self.audit_annotations.setdefault(key, value)
 
+    def replace(self, changed: Object) -> None:
+        """Puts a changed object in the place of the own one, which others hold."""
+        if self.obj is not None and changed is not self.obj:
+            self.obj.clear()
+            self.obj.update(changed)
+
     @property
     def namespace(self) -> str:
         return self.info.namespace

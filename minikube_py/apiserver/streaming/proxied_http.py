@@ -274,7 +274,9 @@ class TlsStream:
                 if not await self._feed():
                     raise ServiceUnavailable("error trying to reach service: EOF") from None
             except ssl.SSLCertVerificationError as error:
-                raise ServiceUnavailable(f"error trying to reach service: tls: {error.verify_message}") from None
+                await self._flush()  # the alert that tells the other side
+                why = f"tls: failed to verify certificate: x509: {error.verify_message}"
+                raise ServiceUnavailable(f"error trying to reach service: {why}") from None
             except ssl.SSLError as error:
                 raise ServiceUnavailable(f"error trying to reach service: tls: {error.reason}") from None
 

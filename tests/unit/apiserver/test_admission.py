@@ -57,13 +57,13 @@ def test_names_order_and_what_is_missing(context: AdmissionContext) -> None:
         entry.name for entry in PLUGINS if entry.make and entry.is_default
     ]
     assert all(p.name == e.name for e in PLUGINS if e.make for p in [e.make(context)])
-    assert missing_plugins() == ["MutatingAdmissionWebhook", "ValidatingAdmissionWebhook"]
+    assert missing_plugins() == []
     assert "PodSecurity" not in [p.name for p in build_admission(context, disable=["PodSecurity"])]
     assert "ExtendedResourceToleration" in [
         p.name for p in build_admission(context, enable=["ExtendedResourceToleration"])
     ]
     with pytest.raises(ValueError, match="not available yet"):
-        build_admission(context, enable=["MutatingAdmissionWebhook"])
+        build_admission(context, enable=["AlwaysPullImages"])
     with pytest.raises(ValueError, match="no admission plugin"):
         build_admission(context, disable=["Nonsense"])
 

@@ -6,11 +6,12 @@ Source: apiserver pkg/admission/plugin/policy/mutating/patch/{smd,json_patch}.go
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from minikube_py.apiserver.admission.changed_objects import decoded_again
 from minikube_py.apiserver.admission.expressions import Evaluation
 from minikube_py.apiserver.admission.policies.hooks import Policy
 from minikube_py.objects import apply_merge
 from minikube_py.objects.cel.values import CelError, Struct, to_json
-from minikube_py.objects.errors import InternalError, Object
+from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.patch import TestFailed, Unfit, apply_operations
 from minikube_py.objects.schema_node import SchemaNode
@@ -35,20 +36,8 @@ def compute(policy: Policy, mutation: Mutation, inputs: Mapping[str, Any], on_lo
 def patched(obj: Object, kind: ResourceKind, mutation: Mutation, value: Any) -> Object:
     """A changed copy of the object, defaulted. Raises MutationError, InternalError."""
     if mutation.patch_type == "ApplyConfiguration":
-        return _finished(_applied(obj, kind, value), kind)
-    return _finished(_json_patched(obj, value), kind)
-
-
-def _finished(obj: Object, kind: ResourceKind) -> Object:
-    if obj.get("kind") not in (None, kind.kind):
-        return obj  # the body of a subresource that is no kind of its own
-    report = schema.check(kind, obj)
-    if report.type_error:
-        raise InternalError(report.decode_error(kind.kind, kind.version))
-    if report.unknown_fields:
-        raise InternalError(f"strict decoding error: {', '.join(report.warnings())}")
-    kind.rules.default(obj)
-    return obj
+        return decoded_again(_applied(obj, kind, value), kind, is_strict=True)
+    return decoded_again(_json_patched(obj, value), kind, is_strict=True)
 
 
 # --- apply configurations --------------------------------------------------------------------------------------------
