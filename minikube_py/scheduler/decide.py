@@ -5,15 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py import ids
-from minikube_py.scheduler.filters.catalog import FILTERS
-from minikube_py.scheduler.framework import Check, Refusal
-from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.framework import Check, Filter, Refusal
+from minikube_py.scheduler.node_info import LocalVerdict, NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
-from minikube_py.scheduler.scores.catalog import SCORES
+from minikube_py.scheduler.profile import DEFAULT_PROFILE, Profile
 from minikube_py.scheduler.snapshot import Snapshot
 
 _FEWEST_NODES = 100
 _LEAST_PERCENT = 5
+_KEPT_VERDICTS = 8
 NO_NODES = "no nodes available to schedule pods"
 
 
@@ -50,11 +50,11 @@ def explain(node_count: int, refusals: Iterable[Refusal], by_rule: Refusal | Non
     return f"{text} {after}" if after else text
 
 
-def nodes_to_find(node_count: int) -> int:
-    """How many feasible nodes are enough (numFeasibleNodesToFind with the adaptive percentage)."""
+def nodes_to_find(node_count: int, percent: int = 0) -> int:
+    """How many feasible nodes are enough (numFeasibleNodesToFind; percent 0: fewer of them, the more nodes)."""
     if node_count < _FEWEST_NODES:
         return node_count
-    percent = max(50 - node_count // 125, _LEAST_PERCENT)
+    percent = percent or max(50 - node_count // 125, _LEAST_PERCENT)
     return max(node_count * percent // 100, _FEWEST_NODES)
 
 
@@ -74,10 +74,10 @@ class Checks:
         return None
 
 
-def prepare(pod: PodInfo, snapshot: Snapshot) -> Checks:
+def prepare(pod: PodInfo, snapshot: Snapshot, filters: Sequence[Filter]) -> Checks:
     """Ask every filter what it wants to check."""
     named = []
-    for rule in FILTERS:
+    for rule in filters:
         prepared = rule.prepare(pod, snapshot)
         if isinstance(prepared, Refusal):
             return Checks((), prepared, rule.name)
@@ -86,81 +86,134 @@ def prepare(pod: PodInfo, snapshot: Snapshot) -> Checks:
     return Checks(tuple(named))
 
 
-def decide(snapshot: Snapshot, pod: PodInfo, start: int = 0) -> Decision:
+def decide(snapshot: Snapshot, pod: PodInfo, start: int = 0, profile: Profile = DEFAULT_PROFILE) -> Decision:
     """The best of enough feasible nodes, searched from position `start` on."""
     nodes = snapshot.node_order
     decision = Decision(node_count=len(nodes))
     if not nodes:
         return decision
-    checks = prepare(pod, snapshot)
-    if checks.refusal is not None:
-        decision.by_rule = checks.refusal
-        decision.rules.add(checks.refused_by)
+    wide = prepare(pod, snapshot, profile.wide_filters)
+    if wide.refusal is not None:
+        decision.by_rule = wide.refusal
+        decision.rules.add(wide.refused_by)
         return decision
-    if pod.nominated and _is_feasible(snapshot, pod, checks, pod.nominated):
+    search = _Search(snapshot, pod, profile, wide)
+    if pod.nominated and search.is_feasible(pod.nominated):
         decision.node_name, decision.next_start = pod.nominated, start
         return decision
-    feasible = _search(snapshot, pod, checks, decision, start % len(nodes))
-    if feasible:
-        decision.node_name = _best(pod, feasible, snapshot).name
+    search.run(decision, start % len(nodes))
+    if search.feasible:
+        decision.node_name = search.best().name
     return decision
 
 
-def _is_feasible(snapshot: Snapshot, pod: PodInfo, checks: Checks, name: str) -> bool:
-    node = snapshot.nodes.get(name)
-    return node is not None and node.obj is not None and _refusal(snapshot, pod, checks, node) is None
+class _Search:
+    """One pod's way over the nodes. feasible and local_scores go together."""
 
+    def __init__(self, snapshot: Snapshot, pod: PodInfo, profile: Profile, wide: Checks) -> None:
+        self._snapshot = snapshot
+        self._pod = pod
+        self._profile = profile
+        self._wide = wide.named
+        self._local: Checks | None = None
+        self._signature = snapshot.signature_number(id(profile), pod.signature)
+        self.feasible: list[NodeInfo] = []
+        self.local_scores: list[float] = []
 
-def _search(snapshot: Snapshot, pod: PodInfo, checks: Checks, decision: Decision, start: int) -> list[NodeInfo]:
-    nodes = snapshot.node_order
-    enough = nodes_to_find(len(nodes))
-    named = checks.named
-    nominated = snapshot.nominated
-    feasible: list[NodeInfo] = []
-    tried = 0
-    for node in _from(nodes, start):
-        tried += 1
-        if nominated and node.name in nominated:
-            refused = _refusal(snapshot, pod, checks, node)
-        else:
-            refused = None
-            for name, check in named:
-                refusal = check(node)
-                if refusal is not None:
-                    refused = name, refusal
+    def run(self, decision: Decision, start: int) -> None:
+        """Find enough feasible nodes; note the refusals of the others."""
+        nodes = self._snapshot.node_order
+        enough = nodes_to_find(len(nodes), self._profile.percentage_of_nodes)
+        nominated, wide, signature = self._snapshot.nominated, self._wide, self._signature
+        feasible, scores = self.feasible, self.local_scores
+        tried = 0
+        for node in _from(nodes, start):
+            tried += 1
+            verdict = node.memo.get(signature) or self._judge(node)
+            rule, refusal, score = verdict
+            if refusal is None:
+                for name, check in wide:
+                    refusal = check(node)
+                    if refusal is not None:
+                        rule = name
+                        break
+                else:
+                    if nominated and node.name in nominated:
+                        rule, refusal = self._refused_with_nominated(node)
+            if refusal is None:
+                feasible.append(node)
+                scores.append(score)
+                if len(feasible) >= enough:
                     break
-        if refused is None:
-            feasible.append(node)
-            if len(feasible) >= enough:
-                break
+            else:
+                decision.rules.add(rule)
+                decision.refusals[node.name] = refusal
+        decision.next_start = (start + tried) % len(nodes)
+
+    def _judge(self, node: NodeInfo) -> LocalVerdict:
+        """What depends on this node alone; kept until the node changes."""
+        pod, profile = self._pod, self._profile
+        if self._local is None:
+            self._local = prepare(pod, self._snapshot, profile.local_filters)
+        refused = self._local.first_refusal(node)
+        if refused is not None:
+            verdict = LocalVerdict(*refused, 0.0)
         else:
-            decision.rules.add(refused[0])
-            decision.refusals[node.name] = refused[1]
-    decision.next_start = (start + tried) % len(nodes)
-    return feasible
+            score = sum(weight * score.score_node(pod, node) for score, weight in profile.local_scores)
+            verdict = LocalVerdict("", None, score)
+        if len(node.memo) >= _KEPT_VERDICTS:
+            node.memo.clear()
+        node.memo[self._signature] = verdict
+        return verdict
+
+    def is_feasible(self, name: str) -> bool:
+        node = self._snapshot.nodes.get(name)
+        if node is None or node.obj is None or self._judge(node).refusal is not None:
+            return False
+        if any(check(node) is not None for _, check in self._wide):
+            return False
+        return self._refused_with_nominated(node)[1] is None
+
+    def _refused_with_nominated(self, node: NodeInfo) -> tuple[str, Refusal | None]:
+        """The checks once more with the pods that are nominated to the node and not less important.
+
+        They have to hold with them, because they will come; and without, because they may not (affinity to them).
+        """
+        return refused_with_nominated(self._snapshot, self._pod, node, self._profile.filters)
+
+    def best(self) -> NodeInfo:
+        nodes, totals = self.feasible, self.local_scores
+        if len(nodes) == 1:
+            return nodes[0]
+        for score, weight in self._profile.wide_scores:
+            values = score.score(self._pod, nodes, self._snapshot)
+            if values is not None:
+                totals = [total + weight * value for total, value in zip(totals, values, strict=True)]
+        most = max(totals)
+        best = [i for i, total in enumerate(totals) if total == most]
+        return nodes[best[ids.pick(len(best))] if len(best) > 1 else best[0]]
 
 
-def _from(nodes: Sequence[NodeInfo], start: int) -> Iterable[NodeInfo]:
-    return [*nodes[start:], *nodes[:start]] if start else nodes
-
-
-def _refusal(snapshot: Snapshot, pod: PodInfo, checks: Checks, node: NodeInfo) -> tuple[str, Refusal] | None:
-    """The checks, once with and once without the pods that are nominated to the node and not less important.
-
-    They have to hold with them, because they will come; and without, because they may not (affinity to them).
-    """
+def refused_with_nominated(
+    snapshot: Snapshot, pod: PodInfo, node: NodeInfo, filters: Sequence[Filter]
+) -> tuple[str, Refusal | None]:
+    """Who refuses the node, and why, if the pods nominated to it were there already; ("", None) for nobody."""
     waiting = [
         other
         for other in snapshot.nominated.get(node.name, {}).values()
         if other.uid != pod.uid and other.priority >= pod.priority and other.uid not in snapshot.pods
     ]
-    if waiting:
-        with Simulated(snapshot, node.name, add=waiting):
-            again = prepare(pod, snapshot)
-            refused = (again.refused_by, again.refusal) if again.refusal is not None else again.first_refusal(node)
-        if refused is not None:
-            return refused
-    return checks.first_refusal(node)
+    if not waiting:
+        return "", None
+    with Simulated(snapshot, node.name, add=waiting):
+        again = prepare(pod, snapshot, filters)
+        if again.refusal is not None:
+            return again.refused_by, again.refusal
+        return again.first_refusal(node) or ("", None)
+
+
+def _from(nodes: Sequence[NodeInfo], start: int) -> Iterable[NodeInfo]:
+    return [*nodes[start:], *nodes[:start]] if start else nodes
 
 
 class Simulated:
@@ -189,16 +242,3 @@ class Simulated:
             pod.node_name = was_on
         for pod in self._remove:
             self._snapshot.add_pod(pod)
-
-
-def _best(pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> NodeInfo:
-    if len(nodes) == 1:
-        return nodes[0]
-    totals = [0.0] * len(nodes)
-    for score, weight in SCORES:
-        values = score.score(pod, nodes, snapshot)
-        if values is not None:
-            totals = [total + weight * value for total, value in zip(totals, values, strict=True)]
-    most = max(totals)
-    best = [i for i, total in enumerate(totals) if total == most]
-    return nodes[best[ids.pick(len(best))] if len(best) > 1 else best[0]]

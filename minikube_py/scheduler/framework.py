@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol, runtime_checkable
 
 from minikube_py.scheduler.node_info import NodeInfo
+from minikube_py.scheduler.node_info import Refusal as Refusal
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
 
@@ -25,13 +26,6 @@ class Wake(StrEnum):
     NAMESPACE = "namespace labels"
 
 
-class Refusal(NamedTuple):
-    """Why a node (or, from prepare, every node) can't take a pod. Evicting other pods may help unless is_final."""
-
-    reasons: tuple[str, ...]
-    is_final: bool = False
-
-
 Check = Callable[[NodeInfo], Refusal | None]
 
 
@@ -44,6 +38,14 @@ class Filter(Protocol):
     @property
     def wakes_on(self) -> frozenset[Wake]:
         """After which changes a pod refused by this filter is tried again."""
+        ...
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the answer for a node depends on nothing but the pod's spec and that node with its pods.
+
+        Such answers are kept until the node changes. They may read of the pod what PodInfo.signature covers.
+        """
         ...
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
@@ -59,4 +61,16 @@ class Score(Protocol):
 
     def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> list[float] | None:
         """0 (worst) to 100 for each node in order; None when all are equal."""
+        ...
+
+
+@runtime_checkable
+class LocalScore(Protocol):
+    """A preference that depends on nothing but the pod's spec and the node with its pods; kept as local filters are."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score_node(self, pod: PodInfo, node: NodeInfo) -> float:
+        """0 (worst) to 100."""
         ...

@@ -1,6 +1,7 @@
 """Holds one node and the sum of what the pods on it take, kept up to date pod by pod."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from minikube_py.objects.errors import Object
 from minikube_py.scheduler.pod_info import HostPort, PodInfo
@@ -9,13 +10,28 @@ from minikube_py.scheduler.requests import CPU, EPHEMERAL_STORAGE, MEMORY, PODS,
 _ANY_IP = "0.0.0.0"
 
 
+class LocalVerdict(NamedTuple):
+    """What local filters and scores say of a pod on a node: who refused (with the reasons), or the weighted score."""
+
+    rule: str
+    refusal: "Refusal | None"
+    score: float
+
+
+class Refusal(NamedTuple):
+    """Why a node (or, from prepare, every node) can't take a pod. Evicting other pods may help unless is_final."""
+
+    reasons: tuple[str, ...]
+    is_final: bool = False
+
+
 class NodeInfo:
     """obj is None for a node that pods name but that is not there (yet)."""
 
     __slots__ = (
         "fields", "hard_taints", "images", "labels", "max_cpu", "max_memory", "max_others", "max_pods",
-        "max_storage", "name", "obj", "pods", "ports", "scored_cpu", "scored_memory", "soft_taints", "unschedulable",
-        "used_cpu", "used_memory", "used_others", "used_storage",
+        "max_storage", "memo", "name", "obj", "pods", "ports", "scored_cpu", "scored_memory", "soft_taints",
+        "unschedulable", "used_cpu", "used_memory", "used_others", "used_storage",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -34,9 +50,12 @@ class NodeInfo:
         self.scored_cpu = self.scored_memory = 0
         self.pods: dict[str, PodInfo] = {}
         self.ports: dict[HostPort, int] = {}
+        # What local filters and scores said of pods, by their signature; dropped with every change.
+        self.memo: dict[int, LocalVerdict] = {}
 
     def set_node(self, node: Object) -> None:
         spec, status = node.get("spec") or {}, node.get("status") or {}
+        self.memo.clear()
         self.obj = node
         self.labels = node["metadata"].get("labels") or {}
         self.unschedulable = bool(spec.get("unschedulable"))
@@ -65,7 +84,18 @@ class NodeInfo:
             self._count(pod, -1)
         return pod
 
+    def amounts_of(self, resource: str) -> tuple[int, int]:
+        """(requested, allocatable) of one resource."""
+        if resource == CPU:
+            return self.used_cpu, self.max_cpu
+        if resource == MEMORY:
+            return self.used_memory, self.max_memory
+        if resource == EPHEMERAL_STORAGE:
+            return self.used_storage, self.max_storage
+        return self.used_others.get(resource, 0), self.max_others.get(resource, 0)
+
     def _count(self, pod: PodInfo, sign: int) -> None:
+        self.memo.clear()
         self.used_cpu += sign * pod.milli_cpu
         self.used_memory += sign * pod.memory
         self.used_storage += sign * pod.storage

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import orjson
+
 from minikube_py import clock
 from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import LabelSelector, NodeSelector, NodeSelectorTerm
@@ -96,6 +98,30 @@ class PodInfo:
     soft_spread: tuple[SpreadConstraint, ...]
     images: tuple[str, ...]
     claims: tuple[str, ...]
+    _signature: bytes = b""
+
+    @property
+    def signature(self) -> bytes:
+        """Equal for pods that local filters and scores can't tell apart."""
+        if not self._signature:
+            spec = self.obj["spec"]
+            affinity = (spec.get("affinity") or {}).get("nodeAffinity")
+            amounts = [self.milli_cpu, self.memory, self.storage, self.scored_cpu, self.scored_memory, self.others]
+            fields = [spec.get("nodeName"), self.node_selector, affinity, self.tolerations]
+            self._signature = orjson.dumps(
+                [amounts, [list(port) for port in self.host_ports], fields], option=orjson.OPT_SORT_KEYS
+            )
+        return self._signature
+
+    def request(self, resource: str) -> int:
+        """What the pod requests of one resource."""
+        if resource == CPU:
+            return self.milli_cpu
+        if resource == MEMORY:
+            return self.memory
+        if resource == EPHEMERAL_STORAGE:
+            return self.storage
+        return self.others.get(resource, 0)
 
     @property
     def key(self) -> tuple[str, str]:

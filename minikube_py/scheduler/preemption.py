@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from minikube_py import ids
 from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import LabelSelector
-from minikube_py.scheduler.decide import Decision, Simulated, explain, prepare
+from minikube_py.scheduler.decide import Decision, Simulated, explain, prepare, refused_with_nominated
 from minikube_py.scheduler.framework import Refusal
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.profile import DEFAULT_PROFILE, Profile
 from minikube_py.scheduler.snapshot import Snapshot
 
 _NOT_HELPFUL = Refusal(("Preemption is not helpful for scheduling",), is_final=True)
 _NO_VICTIMS = Refusal(("No preemption victims found for incoming pod",), is_final=True)
-_LEAST_CANDIDATES = 100
-_CANDIDATE_PERCENT = 10
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,13 @@ class Preemption:
     keeps_nomination: bool = False
 
 
-def preempt(snapshot: Snapshot, pod: PodInfo, decision: Decision, budgets: Sequence[Object]) -> Preemption:
+def preempt(
+    snapshot: Snapshot,
+    pod: PodInfo,
+    decision: Decision,
+    budgets: Sequence[Object],
+    profile: Profile = DEFAULT_PROFILE,
+) -> Preemption:
     """What evictions would let the pod in, after `decide` found no node."""
     if pod.obj["spec"].get("preemptionPolicy") == "Never":
         return Preemption(message="preemption: not eligible due to preemptionPolicy=Never.", keeps_nomination=True)
@@ -55,13 +60,13 @@ def preempt(snapshot: Snapshot, pod: PodInfo, decision: Decision, budgets: Seque
             refusals[node.name] = _NOT_HELPFUL
         else:
             possible.append(node)
-    enough = max(len(possible) * _CANDIDATE_PERCENT // 100, _LEAST_CANDIDATES)
+    enough = max(decision.node_count * profile.candidates_percent // 100, profile.candidates_least)
     offset = ids.pick(len(possible)) if possible else 0
     if not snapshot.has_pods_below(pod.priority):
         refusals.update((node.name, _NO_VICTIMS) for node in possible)
         possible = []
     for node in [*possible[offset:], *possible[:offset]]:
-        found = select_victims(snapshot, pod, node, budgets)
+        found = select_victims(snapshot, pod, node, budgets, profile)
         if isinstance(found, Refusal):
             refusals[node.name] = found
         else:
@@ -83,13 +88,19 @@ def _waits_for_victims(snapshot: Snapshot, pod: PodInfo, decision: Decision) -> 
     return any(other.is_terminating and other.priority < pod.priority for other in node.pods.values())
 
 
-def select_victims(snapshot: Snapshot, pod: PodInfo, node: NodeInfo, budgets: Sequence[Object]) -> Victims | Refusal:
+def select_victims(
+    snapshot: Snapshot,
+    pod: PodInfo,
+    node: NodeInfo,
+    budgets: Sequence[Object],
+    profile: Profile = DEFAULT_PROFILE,
+) -> Victims | Refusal:
     """The fewest pods whose eviction lets the pod in on this node."""
     lower = [other for other in node.pods.values() if other.priority < pod.priority]
     if not lower:
         return _NO_VICTIMS
     with Simulated(snapshot, node.name, remove=lower):
-        refusal = _fits(snapshot, pod, node)
+        refusal = _refusal(snapshot, pod, node, profile)
         if refusal is not None:
             return refusal
         breaking, others = _by_budget(sorted(lower, key=_importance), budgets)
@@ -100,7 +111,7 @@ def select_victims(snapshot: Snapshot, pod: PodInfo, node: NodeInfo, budgets: Se
         for group, breaks in ((breaking, True), (others, False)):
             for other in group:
                 snapshot.add_pod(other)
-                if _fits(snapshot, pod, node) is None:
+                if _refusal(snapshot, pod, node, profile) is None:
                     spared.append(other)
                 else:
                     snapshot.remove_pod(other.uid)
@@ -112,25 +123,16 @@ def select_victims(snapshot: Snapshot, pod: PodInfo, node: NodeInfo, budgets: Se
     return Victims(node.name, tuple(victims), broken)
 
 
-def _fits(snapshot: Snapshot, pod: PodInfo, node: NodeInfo) -> Refusal | None:
+def _refusal(snapshot: Snapshot, pod: PodInfo, node: NodeInfo, profile: Profile) -> Refusal | None:
     # Removing a pod can drop the node's counts, so the checks are prepared anew for every step.
     current = snapshot.nodes.get(node.name, node)
-    checks = prepare(pod, snapshot)
+    checks = prepare(pod, snapshot, profile.filters)
     if checks.refusal is not None:
         return checks.refusal
-    waiting = [
-        other
-        for other in snapshot.nominated.get(node.name, {}).values()
-        if other.uid != pod.uid and other.priority >= pod.priority and other.uid not in snapshot.pods
-    ]
-    if waiting:
-        with Simulated(snapshot, node.name, add=waiting):
-            again = prepare(pod, snapshot)
-            refused = again.first_refusal(current)
-        if refused is not None:
-            return refused[1]
     refused = checks.first_refusal(current)
-    return refused[1] if refused is not None else None
+    if refused is not None:
+        return refused[1]
+    return refused_with_nominated(snapshot, pod, current, profile.filters)[1]
 
 
 def _importance(pod: PodInfo) -> tuple[int, float]:

@@ -10,6 +10,7 @@ from minikube_py.scheduler.pod_info import PodInfo
 
 _ZONE = "topology.kubernetes.io/zone"
 _REGION = "topology.kubernetes.io/region"
+_KEPT_SIGNATURES = 4096
 
 
 class Storage(Protocol):
@@ -66,6 +67,18 @@ class Snapshot:
         self.claim_users: dict[tuple[str, str], int] = {}
         self._priorities: dict[int, int] = {}
         self._order: list[NodeInfo] | None = None
+        self._signatures: dict[tuple[int, bytes], int] = {}
+        self._next_signature = 0
+
+    def signature_number(self, profile: int, signature: bytes) -> int:
+        """A number for the pods of this signature under a profile (its id); never given to others."""
+        key = profile, signature
+        number = self._signatures.get(key)
+        if number is None:
+            if len(self._signatures) >= _KEPT_SIGNATURES:
+                self._signatures.clear()
+            number = self._signatures[key] = self._next_signature = self._next_signature + 1
+        return number
 
     def has_pods_below(self, priority: int) -> bool:
         """Whether any pod on any node is less important."""

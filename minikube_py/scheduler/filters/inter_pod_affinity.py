@@ -12,6 +12,7 @@ _OTHERS = Refusal(("node(s) didn't satisfy existing pods anti-affinity rules",))
 
 class InterPodAffinity:
     name = "InterPodAffinity"
+    is_local = False
     wakes_on = frozenset(
         (Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.POD_ADDED, Wake.POD_LABELS, Wake.POD_GONE, Wake.NAMESPACE)
     )
@@ -25,6 +26,9 @@ class InterPodAffinity:
             return None
         pulls = _pulls(pod, snapshot)
         pushes = [(term.topology_key, counts.by_value(term.pods, term.topology_key)) for term in pod.anti_affinity]
+
+        if len(pulls) == 1 and not pushes and not blocked:
+            return _pull_check(*pulls[0])
 
         def check(node: NodeInfo) -> Refusal | None:
             labels = node.labels
@@ -42,6 +46,13 @@ class InterPodAffinity:
             return None
 
         return check
+
+
+def _pull_check(key: str, wanted: set[str] | None) -> Check:
+    """The most frequent case: one affinity term and nothing else."""
+    if wanted is None:
+        return lambda node: None if key in node.labels else _AFFINITY
+    return lambda node: None if node.labels.get(key) in wanted else _AFFINITY
 
 
 def _pulls(pod: PodInfo, snapshot: Snapshot) -> list[tuple[str, set[str] | None]]:

@@ -19,6 +19,7 @@ def accepts(pod: PodInfo, node: NodeInfo) -> bool:
 
 class NodeAffinity:
     name = "NodeAffinity"
+    is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_LABELS))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

@@ -10,6 +10,7 @@ _REFUSAL = Refusal(("node(s) didn't match the requested node name",), is_final=T
 
 class NodeName:
     name = "NodeName"
+    is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED,))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

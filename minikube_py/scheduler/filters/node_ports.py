@@ -10,6 +10,7 @@ _REFUSAL = Refusal(("node(s) didn't have free ports for the requested pod ports"
 
 class NodePorts:
     name = "NodePorts"
+    is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED, Wake.POD_GONE))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

@@ -11,6 +11,7 @@ TOO_MANY_PODS = "Too many pods"
 
 class NodeResourcesFit:
     name = "NodeResourcesFit"
+    is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_ROOM, Wake.POD_GONE))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

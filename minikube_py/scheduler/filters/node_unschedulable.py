@@ -12,6 +12,7 @@ _REFUSAL = Refusal(("node(s) were unschedulable",), is_final=True)
 
 class NodeUnschedulable:
     name = "NodeUnschedulable"
+    is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_TAINTS))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

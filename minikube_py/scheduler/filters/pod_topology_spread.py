@@ -22,6 +22,7 @@ class _Rule(NamedTuple):
 
 class PodTopologySpread:
     name = "PodTopologySpread"
+    is_local = False
     wakes_on = frozenset(
         (Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.NODE_TAINTS, Wake.POD_ADDED, Wake.POD_LABELS, Wake.POD_GONE)
     )

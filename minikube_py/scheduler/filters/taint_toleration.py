@@ -9,6 +9,7 @@ from minikube_py.scheduler.tolerations import tolerates
 
 class TaintToleration:
     name = "TaintToleration"
+    is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_TAINTS))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

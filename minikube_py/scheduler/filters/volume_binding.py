@@ -12,6 +12,7 @@ _NO_VOLUME = Refusal(("node(s) didn't find available persistent volumes to bind"
 
 class VolumeBinding:
     name = "VolumeBinding"
+    is_local = False
     wakes_on = frozenset((Wake.STORAGE, Wake.NODE_ADDED, Wake.NODE_LABELS))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

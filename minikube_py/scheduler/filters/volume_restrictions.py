@@ -11,6 +11,7 @@ _REFUSAL = Refusal(
 
 class VolumeRestrictions:
     name = "VolumeRestrictions"
+    is_local = False
     wakes_on = frozenset((Wake.POD_GONE, Wake.STORAGE))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

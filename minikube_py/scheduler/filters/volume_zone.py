@@ -17,6 +17,7 @@ _LABELS = (
 
 class VolumeZone:
     name = "VolumeZone"
+    is_local = False
     wakes_on = frozenset((Wake.STORAGE, Wake.NODE_ADDED, Wake.NODE_LABELS))
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:

@@ -23,12 +23,15 @@ class InterPodAffinityScore:
             pulls.append((found.term.topology_key, found.by_value, found.term.weight or _REQUIRED_WEIGHT))
         if not pulls:
             return None
-        by_key: dict[str, dict[str, int]] = {}
+        by_key: dict[str, dict[str | None, int]] = {}
         for key, values, weight in pulls:
             sums = by_key.setdefault(key, {})
             for value, number in values.items():
                 if number:
                     sums[value] = sums.get(value, 0) + number * weight
-        return scale_between(
-            [sum(sums.get(node.labels[key], 0) for key, sums in by_key.items() if key in node.labels) for node in nodes]
-        )
+        totals = [0] * len(nodes)
+        for key, sums in by_key.items():
+            if sums:
+                at = sums.get
+                totals = [total + at(node.labels.get(key), 0) for total, node in zip(totals, nodes, strict=True)]
+        return scale_between(totals)

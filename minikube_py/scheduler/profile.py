@@ -1,0 +1,54 @@
+"""A scheduling profile: the filters and scores that decide for the pods of one schedulerName, and their settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from minikube_py.scheduler.filters.catalog import FILTERS
+from minikube_py.scheduler.framework import Filter, LocalScore, Score, Wake
+from minikube_py.scheduler.scores.catalog import SCORES
+
+DEFAULT_SCHEDULER = "default-scheduler"
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """percentage_of_nodes is how many feasible nodes are enough; 0 lets the number of nodes decide.
+
+    preempts: whether evictions are considered; candidates_percent and candidates_least bound how many nodes are tried.
+    """
+
+    name: str = DEFAULT_SCHEDULER
+    filters: tuple[Filter, ...] = FILTERS
+    scores: tuple[tuple[Score | LocalScore, int], ...] = SCORES
+    percentage_of_nodes: int = 0
+    preempts: bool = True
+    candidates_percent: int = 10
+    candidates_least: int = 100
+    local_filters: tuple[Filter, ...] = field(init=False)
+    wide_filters: tuple[Filter, ...] = field(init=False)
+    local_scores: tuple[tuple[LocalScore, int], ...] = field(init=False)
+    wide_scores: tuple[tuple[Score, int], ...] = field(init=False)
+    wakes: dict[str, frozenset[Wake]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        local: list[tuple[LocalScore, int]] = []
+        wide: list[tuple[Score, int]] = []
+        for score, weight in self.scores:
+            if isinstance(score, LocalScore):
+                local.append((score, weight))
+            else:
+                wide.append((score, weight))
+        put = object.__setattr__
+        put(self, "local_filters", tuple(rule for rule in self.filters if rule.is_local))
+        put(self, "wide_filters", tuple(rule for rule in self.filters if not rule.is_local))
+        put(self, "local_scores", tuple(local))
+        put(self, "wide_scores", tuple(wide))
+        put(self, "wakes", {rule.name: rule.wakes_on for rule in self.filters})
+
+
+DEFAULT_PROFILE = Profile()
+
+
+def by_name(profiles: Sequence[Profile]) -> dict[str, Profile]:
+    """Profiles by the schedulerName that they serve."""
+    return {profile.name: profile for profile in profiles}
