@@ -140,6 +140,9 @@ def prepare_create(kind: ResourceKind, obj: Object) -> None:
     if kind.rules.has_generation or kind.custom:
         obj["metadata"]["generation"] = 1
     kind.rules.prepare_create(obj)
+    if "status" in kind.subresources and not kind.custom:
+        # Go clients and servers write an empty struct, and other typed clients rely on its being there.
+        obj.setdefault("status", {})
 
 
 def validate_create(kind: ResourceKind, obj: Object) -> None:

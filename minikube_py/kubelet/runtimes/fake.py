@@ -149,7 +149,7 @@ class FakeRuntime:
         return container
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:
-        self._exit(container_id, exit_code=137 if grace_seconds <= 0 else 0)
+        self._exit(container_id, exit_code=137 if grace_seconds <= 0 else 143)
 
     async def remove_container(self, container_id: str) -> None:
         uid = self._owners.pop(container_id, "")
