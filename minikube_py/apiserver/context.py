@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.authz.protocol import Authorizer
+from minikube_py.apiserver.conversion_webhooks import ConversionWebhooks
 from minikube_py.apiserver.frames import Frames
 from minikube_py.apiserver.records import Records, StoreReader
 from minikube_py.apiserver.request_counts import RequestCounts
@@ -74,8 +75,10 @@ class ServerContext:
     reviews: Mapping[tuple[str, str], Review] = field(default_factory=dict)
     allocators: Mapping[tuple[str, str], Allocator] = field(default_factory=dict)
     counts: RequestCounts = field(init=False)
+    conversions: ConversionWebhooks = field(init=False)
 
     def __post_init__(self) -> None:
+        self.conversions = ConversionWebhooks(self.records)
         self.counts = RequestCounts(self.registry.find)
 
     def storage_kind(self, kind: ResourceKind) -> ResourceKind:

@@ -86,12 +86,13 @@ async def _insert(call: ApiCall, obj: Object) -> Record | None:
     store = call.context.store
     try:
         if not call.dry_run:
-            return await store.create(key, draft(call, obj))
+            return await store.create(key, await draft(call, obj))
         if store.get(key) is not None:
             raise KeyExists
     except KeyExists:
         current = store.get(key)
         if current is not None and b'"deletionTimestamp"' in current.data and metadata.get("generateName") is None:
+            await call.context.conversions.ready(kind, (current,))
             stored = call.context.records.shared(kind, current)
             if stored["metadata"].get("deletionTimestamp"):
                 raise AlreadyExists(

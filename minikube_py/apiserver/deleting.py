@@ -85,6 +85,8 @@ async def delete_object(call: ApiCall, options: DeletionOptions) -> Answer:
         record = store.get(key_of(kind, call.info.namespace, call.info.name))
         if record is None:
             break
+        if kind.custom:
+            await call.context.conversions.ready(kind, (record,))
         old = call.context.records.shared(kind, record)
         _check_preconditions(call, options, record, old)
         request = admission_request(call, "DELETE", None, old)
@@ -116,7 +118,7 @@ async def _delete(call: ApiCall, options: DeletionOptions, record: Record, old: 
         return _success(call, old)
     if marked == old or call.dry_run:
         return Answer(deep_copy(marked), kind=kind)
-    stored = await store.update(record.key, draft(call, marked), record.revision)
+    stored = await store.update(record.key, await draft(call, marked), record.revision)
     marked["metadata"]["resourceVersion"] = str(stored.revision)
     # 202: the client asked to wait for dependents, so the object lives on for now.
     code = 202 if options.propagation in ("Foreground", "Background") and not _is_graceful(kind) else 200

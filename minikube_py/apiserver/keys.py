@@ -45,9 +45,9 @@ def stored_form(kind: ResourceKind, obj: Object) -> Object:
     return converted
 
 
-def draft_of(kind: ResourceKind, obj: Object, storage_kind: ResourceKind) -> Draft:
-    """What the store is handed for an object in `kind`'s version."""
-    stored = stored_form(kind, obj)
+def draft_of(kind: ResourceKind, obj: Object, storage_kind: ResourceKind, stored: Object | None = None) -> Draft:
+    """What the store is handed for an object in `kind`'s version; `stored` where its stored form is known already."""
+    stored = stored_form(kind, obj) if stored is None else stored
     metadata = obj["metadata"]
     fields = storage_kind.rules.fields
     return Draft(

@@ -10,7 +10,7 @@ from minikube_py.apiserver.call import NO_BODY, ApiCall, Body, TreeBody
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import find_handler, find_kind, write
 from minikube_py.apiserver.messages import Reply
-from minikube_py.apiserver.reads import find, list_records
+from minikube_py.apiserver.reads import read_many, read_one
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo, single_name
 from minikube_py.apiserver.watches import bookmark, open_watch
 from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
@@ -55,7 +55,7 @@ class LocalClient:
         if handler is not None:
             answer = await handler(call)
             return (answer.obj if answer else None) or {}
-        return self._context.records.fresh(call.kind, find(call))
+        return self._context.records.fresh(call.kind, await read_one(call))
 
     async def list(self, gvr: GVR, selection: Selection = _EVERYTHING) -> ObjectList:
         call = self._select("list", gvr, selection, _NO_QUERY)
@@ -63,7 +63,7 @@ class LocalClient:
         if handler is not None:
             answer = await handler(call)
             return ObjectList(list((answer.items if answer else None) or ()), str(self._context.store.revision))
-        listing = list_records(call)
+        listing = await read_many(call)
         shared = self._context.records.shared
         return ObjectList([shared(call.kind, r) for r in listing.records], str(listing.revision))
 

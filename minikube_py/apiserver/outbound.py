@@ -5,11 +5,12 @@ Source: apiserver pkg/util/webhook/client.go.
 """
 
 import asyncio
+import base64
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from minikube_py.apiserver.streaming.proxied_http import BackendConnection, ProxiedRequest, SocketStream, TlsStream
@@ -57,16 +58,32 @@ class Answer:
     body: bytes
 
 
-async def post_json(target: Target, body: bytes, timeout: float, dial: Dial | None) -> Answer:
-    """POSTs JSON. The timeout, whole seconds, is told to the other side too. Raises OutboundError."""
+def target_of(config: Mapping[str, Any]) -> Target:
+    """Whom a WebhookClientConfig names."""
+    ca_pem = base64.b64decode(config.get("caBundle") or "")
+    service = config.get("service")
+    if service is None:
+        return Target(config.get("url") or "", ca_pem=ca_pem)
+    return Target(
+        namespace=service.get("namespace") or "",
+        service=service.get("name") or "",
+        port=service.get("port") or 443,
+        path=service.get("path") or "",
+        ca_pem=ca_pem,
+    )
+
+
+async def post_json(target: Target, body: bytes, timeout: float, dial: Dial | None, *, is_told: bool = True) -> Answer:
+    """POSTs JSON. is_told: the other side learns the timeout, whole seconds. Raises OutboundError."""
     parts = urlsplit(target.shown)
-    query = f"{parts.query}&timeout={timeout:g}s" if parts.query else f"timeout={timeout:g}s"
-    shown = f'Post "{parts.scheme}://{parts.netloc}{parts.path}?{query}"'
+    query = "&".join(part for part in (parts.query, f"timeout={timeout:g}s" if is_told else "") if part)
+    query = f"?{query}" if query else ""
+    shown = f'Post "{parts.scheme}://{parts.netloc}{parts.path}{query}"'
     if parts.scheme != "https":
         raise OutboundError(f"{shown}: only https is allowed")
     try:
         async with asyncio.timeout(timeout):
-            return await _exchange(target, body, f"{parts.path or '/'}?{query}", dial)
+            return await _exchange(target, body, f"{parts.path or '/'}{query}", dial)
     except TimeoutError:
         raise OutboundError(f"{shown}: context deadline exceeded") from None
     except ApiError as error:

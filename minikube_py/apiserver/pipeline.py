@@ -20,7 +20,7 @@ from minikube_py.apiserver.dispatch import check_route, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.query_options import check_write_options
-from minikube_py.apiserver.reads import find, list_records
+from minikube_py.apiserver.reads import read_many, read_one
 from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record
 from minikube_py.apiserver.request_info import RequestInfo, is_true, parse_request
 from minikube_py.apiserver.virtual import VIRTUAL, VIRTUAL_READS
@@ -273,9 +273,9 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
     handler = find_handler(call)
     if handler is None:
         if info.verb == "get":
-            return reply_with_record(call, find(call), form)
+            return reply_with_record(call, await read_one(call), form)
         if info.verb == "list":
-            return await reply_with_list(call, list_records(call), form)
+            return await reply_with_list(call, await read_many(call), form)
         return reply_with_watch(call, open_watch(call), form)
     if info.subresource not in _STREAMING:
         check_write_options(call)

@@ -35,6 +35,25 @@ def find(call: ApiCall) -> Record:
     return record
 
 
+async def read_one(call: ApiCall) -> Record:
+    """The record of a get, ready to be read in the call's version. Raises NotFound."""
+    record = find(call)
+    if call.kind.custom:
+        await call.context.conversions.ready(call.kind, (record,))
+    return record
+
+
+async def read_many(call: ApiCall) -> Listing:
+    """The records of a list, ready to be read in the call's version."""
+    kind, conversions = call.kind, call.context.conversions
+    if kind.custom and call.info.field_selector:
+        await conversions.ready(kind, call.context.store.list(kind.store_resource, call.info.namespace).records)
+    listing = list_records(call)
+    if kind.custom:
+        await conversions.ready(kind, listing.records)
+    return listing
+
+
 def list_records(call: ApiCall) -> Listing:
     """The records of a list, one page of them with `limit`."""
     query = call.query

@@ -1,5 +1,6 @@
 """Gives stored records in the form a kind is served in: bytes as they are, or one shared parsed object."""
 
+import re
 from collections.abc import Sequence
 
 import orjson
@@ -20,6 +21,8 @@ class Records:
         self._parsed: dict[tuple[GVK, Key], tuple[int, Object]] = {}
         # Custom objects found to be as the present schema wants them: the revision, and when the schema came.
         self._clean: dict[tuple[GVK, Key], tuple[int, int]] = {}
+        # What conversion webhooks made, put here by conversion_webhooks.py before it is asked for.
+        self.converted: dict[tuple[GVK, Key, int], Object] = {}
 
     def shared(self, kind: ResourceKind, record: Record) -> Object:
         """The object in `kind`'s version. Shared: read it, never change it."""
@@ -35,7 +38,7 @@ class Records:
 
     def fresh(self, kind: ResourceKind, record: Record) -> Object:
         """A parsed object of the caller's own."""
-        obj: Object = orjson.loads(record.data)
+        obj: Object = self._converted(kind, record) or orjson.loads(record.data)
         if kind.custom_schema is not None:
             if not self._is_current(kind, kind.custom_schema, record):
                 kind.custom_schema.read(obj)
@@ -58,10 +61,21 @@ class Records:
         schema = kind.custom_schema
         if schema is None or record.revision > schema.clean_after:
             return True
+        if schema.webhook is not None:
+            return stored_api_version(record) == kind.storage_gvk.api_version
         wanted = deep_copy(self.shared(kind, record))
         if kind.rules.to_storage is not None:
             kind.rules.to_storage(wanted)
         return bool(wanted == orjson.loads(record.data))
+
+    def _converted(self, kind: ResourceKind, record: Record) -> Object | None:
+        """A copy of what a webhook made of the record for this version; None where there is nothing of the kind."""
+        found = self.converted.get((kind.gvk, record.key, record.revision)) if self.converted else None
+        if found is None:
+            return None
+        obj = deep_copy(found)
+        obj["metadata"]["resourceVersion"] = record.data[record.rv_start : record.rv_end].decode()
+        return obj
 
     def _is_current(self, kind: ResourceKind, schema: SchemaOfCustomKind, record: Record) -> bool:
         """Whether the stored text is how this version wants it: written since the schema came, or looked at before."""
@@ -91,6 +105,17 @@ class Records:
             del self._parsed[place]
         for place in [place for place in self._clean if place[0] == gvk]:
             del self._clean[place]
+        for key in [key for key in self.converted if key[0] == gvk]:
+            del self.converted[key]
+
+
+_API_VERSION = re.compile(rb'"apiVersion":"([^"]*)"')
+
+
+def stored_api_version(record: Record) -> str:
+    """Stored text begins with kind and apiVersion."""
+    found = _API_VERSION.search(record.data)
+    return found[1].decode() if found else ""
 
 
 class StoreReader:

@@ -87,6 +87,7 @@ class ApiServer:
             allocators={("", "Service"): services},
         )
 
+        self.context.conversions.dial = self.dial_service
         self.health = Health()
         version = Version(options.mkube_version)
         openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)

@@ -83,6 +83,8 @@ async def change(
         record = find_record(call)
         if record is None:
             raise NotFound.of(call.kind.group, call.kind.plural, call.info.name)
+        if call.kind.custom:
+            await call.context.conversions.ready(call.kind, (record,))
         old = call.context.records.shared(call.kind, record)
         new = produce(old)
         check_preconditions(call, new["metadata"], record, old)
@@ -170,7 +172,7 @@ class _Attempt:
             if allocator is not None:
                 allocator.after_delete(self.old)
             return None
-        return await call.context.store.update(record.key, draft(call, self.new), record.revision)
+        return await call.context.store.update(record.key, await draft(call, self.new), record.revision)
 
 
 def is_same(new: Object, old: Object) -> bool:

@@ -12,7 +12,7 @@ from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.selecting import RecordSelection, selection_of
 from minikube_py.objects.errors import BadRequest, Expired, Object
 from minikube_py.resources.kind import ResourceKind
-from minikube_py.store.protocol import Change, ChangeType, Record, RevisionTrimmed, Store, WatcherTooSlow
+from minikube_py.store.protocol import Change, ChangeType, Record, RevisionTrimmed, WatcherTooSlow
 
 BOOKMARK_SECONDS = 60.0
 _MIN_TIMEOUT_SECONDS = 1800
@@ -75,7 +75,9 @@ class Watch:
     iterating when the watcher is too slow.
     """
 
-    def __init__(self, store: Store, kind: ResourceKind, namespace: str, options: WatchOptions) -> None:
+    def __init__(self, call: ApiCall, options: WatchOptions) -> None:
+        store, kind, namespace = call.context.store, call.kind, call.info.namespace
+        self._conversions = call.context.conversions
         self._store = store
         self._kind = kind
         self._options = options
@@ -99,7 +101,7 @@ class Watch:
             if self._options.sends_initial_events and self._options.bookmarks:
                 first.append(Event("BOOKMARK", self._seen, None, is_initial_end=True))
             if first:
-                yield first
+                yield await self._ready(first)
         loop = asyncio.get_running_loop()
         end = loop.time() + self._options.timeout_seconds
         step: asyncio.Task[Sequence[Change]] | None = None
@@ -112,7 +114,7 @@ class Watch:
                     batch, step = step.result(), None
                     events = self._select(batch)
                     if events:
-                        yield events
+                        yield await self._ready(events)
                 elif self._options.bookmarks and self._store.revision > self._seen:
                     self._seen = self._store.revision
                     yield [Event("BOOKMARK", self._seen, None)]
@@ -131,16 +133,22 @@ class Watch:
         """
         if self._initial:
             first, self._initial = [Event("ADDED", r.revision, r) for r in self._initial], ()
-            yield first
+            yield await self._ready(first)
         try:
             async for batch in self._changes:
                 events = self._select(batch)
                 if events:
-                    yield events
+                    yield await self._ready(events)
         except WatcherTooSlow as error:
             raise Expired(str(error)) from None
         finally:
             await self.aclose()
+
+    async def _ready(self, events: list[Event]) -> list[Event]:
+        """The events, once their objects can be read in this version."""
+        if self._kind.custom:
+            await self._conversions.ready(self._kind, [e.record for e in events if e.record is not None])
+        return events
 
     def _select(self, changes: Sequence[Change]) -> list[Event]:
         self._seen = changes[-1].revision
@@ -183,4 +191,4 @@ def bookmark(kind: ResourceKind, event: Event) -> Object:
 
 
 def open_watch(call: ApiCall) -> Watch:
-    return Watch(call.context.store, call.kind, call.info.namespace, read_options(call))
+    return Watch(call, read_options(call))

@@ -220,8 +220,12 @@ def record_manager(call: ApiCall, live: Object | None, new: Object, subresource:
 # --- storing ---------------------------------------------------------------------------------------------------------
 
 
-def draft(call: ApiCall, obj: Object) -> Draft:
-    return draft_of(call.kind, obj, call.context.storage_kind(call.kind))
+async def draft(call: ApiCall, obj: Object) -> Draft:
+    """What the store is handed. Raises InternalError when a conversion webhook can't give it."""
+    kind, stored = call.kind, None
+    if kind.custom_schema is not None and kind.custom_schema.webhook is not None:
+        stored = await call.context.conversions.to_storage(kind, obj)
+    return draft_of(kind, obj, call.context.storage_kind(kind), stored)
 
 
 def answer(call: ApiCall, obj: Object, record: Record | None, code: int = 200) -> Answer:

@@ -116,7 +116,8 @@ class SchemaOfCustomKind(Protocol):
     """What a custom kind carries instead of a place in the schema table.
 
     raw is the OpenAPI schema as in the CRD. Objects stored up to revision `clean_after` may look as an older schema
-    wanted them: `read` cleans one in place. `deprecation` is the warning that every request earns, or ''.
+    wanted them: `read` cleans one in place. `webhook` is who converts between versions, None where that takes no call.
+    `deprecation` is the warning that every request earns, or ''.
     """
 
     @property
@@ -133,6 +134,9 @@ class SchemaOfCustomKind(Protocol):
 
     @property
     def deprecation(self) -> str: ...
+
+    @property
+    def webhook(self) -> Mapping[str, Any] | None: ...
 
     def check(self, obj: Object) -> "SchemaReport": ...
 

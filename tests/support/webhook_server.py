@@ -1,4 +1,4 @@
-"""A webhook over TLS in the test's own loop: answers AdmissionReviews as the test says, and keeps what it was asked."""
+"""A webhook over TLS in the test's own loop: answers reviews as the test says, and keeps what it was asked."""
 
 import asyncio
 import base64
@@ -79,7 +79,7 @@ async def webhook_server(directory: Path) -> AsyncIterator[WebhookServer]:
         if handler is None:
             return web.Response(status=404)
         response = {"uid": review["request"]["uid"], **handler(review["request"])}
-        return web.json_response({"kind": "AdmissionReview", "apiVersion": review["apiVersion"], "response": response})
+        return web.json_response({"kind": review["kind"], "apiVersion": review["apiVersion"], "response": response})
 
     application = web.Application()
     application.router.add_post("/{path:.*}", answer)

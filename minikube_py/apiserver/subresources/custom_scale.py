@@ -5,7 +5,7 @@ from collections.abc import Callable
 from minikube_py.apiserver.call import Answer, ApiCall, TreeBody
 from minikube_py.apiserver.decoding import check_body
 from minikube_py.apiserver.patching import patch_tree
-from minikube_py.apiserver.reads import find
+from minikube_py.apiserver.reads import read_one
 from minikube_py.apiserver.subresources.bodies import check_as, decode_body
 from minikube_py.apiserver.subresources.scale import SCALE
 from minikube_py.apiserver.updating import change
@@ -35,7 +35,7 @@ async def custom_scale(call: ApiCall) -> Answer:
         raise UnknownPath
     paths, verb = custom.scale, call.info.verb
     if verb == "get":
-        return Answer(scale_of(call.context.records.shared(call.kind, find(call)), paths))
+        return Answer(scale_of(call.context.records.shared(call.kind, await read_one(call)), paths))
     if verb == "update":
         sent = decode_body(call, SCALE)
         name = sent.setdefault("metadata", {}).setdefault("name", call.info.name)

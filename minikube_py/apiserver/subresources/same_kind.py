@@ -2,7 +2,7 @@
 
 from minikube_py.apiserver.call import Answer, ApiCall, Handler
 from minikube_py.apiserver.patching import patch_with
-from minikube_py.apiserver.reads import find
+from minikube_py.apiserver.reads import read_one
 from minikube_py.apiserver.updating import update_with
 from minikube_py.apiserver.writes import UpdateForm
 from minikube_py.objects.errors import MethodNotAllowed
@@ -14,7 +14,7 @@ def same_kind(form: UpdateForm) -> Handler:
     async def handle(call: ApiCall) -> Answer:
         verb = call.info.verb
         if verb == "get":
-            record = find(call)
+            record = await read_one(call)
             return Answer(call.context.records.shared(call.kind, record), b"", 200, call.kind)
         if verb == "update":
             return await update_with(call, form)

@@ -47,7 +47,8 @@ class CustomSchema:
     """What the server knows of one version of a custom kind beyond its names.
 
     raw is the OpenAPI schema as in the CRD. Objects stored at a revision up to `clean_after` may not look as this
-    schema wants them, because it came later: they are cleaned when they are read.
+    schema wants them, because it came later: they are cleaned when they are read. webhook: spec.conversion.webhook,
+    where versions are converted by one.
     """
 
     gvk: GVK
@@ -65,6 +66,7 @@ class CustomSchema:
     scale: ScalePaths | None = None
     deprecation: str = ""
     is_terminating: bool = False
+    webhook: Mapping[str, Any] | None = None
 
     def check(self, obj: Object) -> SchemaReport:
         """What decoding does: prunes, drops nulls and checks metadata, in place."""
@@ -186,7 +188,13 @@ def _schema(definition: Object, version: Object, gvk: GVK, clean_after: int) -> 
         scale=scale_paths(version),
         deprecation=(version.get("deprecationWarning") or default_warning) if version.get("deprecated") else "",
         is_terminating=is_terminating(definition),
+        webhook=_webhook(spec),
     )
+
+
+def _webhook(spec: Object) -> Object | None:
+    conversion = spec.get("conversion") or {}
+    return conversion.get("webhook") if conversion.get("strategy") == "Webhook" else None
 
 
 def _subresources(version: Object, gvk: GVK) -> dict[str, Subresource]:

@@ -3,13 +3,12 @@
 Source: apiserver pkg/admission/plugin/webhook/generic/webhook.go, pkg/admission/configuration.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from minikube_py.apiserver.admission.matching import Constraints
-from minikube_py.apiserver.outbound import Target
+from minikube_py.apiserver.outbound import Target, target_of
 from minikube_py.objects.errors import Object
 from minikube_py.resources.admissionregistration.expressions import Compiled, compile_condition
 
@@ -58,21 +57,6 @@ class Webhook:
     @cached_property
     def target(self) -> Target:
         return target_of(self.raw.get("clientConfig") or {})
-
-
-def target_of(config: Object) -> Target:
-    """Whom a WebhookClientConfig names."""
-    ca_pem = base64.b64decode(config.get("caBundle") or "")
-    service = config.get("service")
-    if service is None:
-        return Target(config.get("url") or "", ca_pem=ca_pem)
-    return Target(
-        namespace=service.get("namespace") or "",
-        service=service.get("name") or "",
-        port=service.get("port") or 443,
-        path=service.get("path") or "",
-        ca_pem=ca_pem,
-    )
 
 
 class WebhookHooks:
