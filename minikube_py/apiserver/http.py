@@ -79,9 +79,13 @@ class HttpServer:
 
 async def _write(exchange: HttpExchange, request: HttpRequest, reply: Reply) -> None:
     if reply.stream is not None:
-        stream = exchange.begin(reply.code, reply_headers(request, reply))
-        async for frame in reply.stream:
-            await stream.write(frame)
+        try:
+            stream = exchange.begin(reply.code, reply_headers(request, reply))
+            async for frame in reply.stream:
+                await stream.write(frame)
+        finally:
+            if reply.close is not None:
+                await reply.close()
     elif reply.chunks is not None:
         await _write_chunks(exchange, request, reply)
     elif len(reply.body) > COMPRESS_BYTES:

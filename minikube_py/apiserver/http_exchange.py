@@ -19,6 +19,7 @@ MAX_BODY_BYTES = 3 * 1024 * 1024
 BODY_SECONDS = 60.0
 """How long a client may take to send its body: kube-apiserver's request timeout."""
 
+_SLICE_BYTES = 64 * 1024
 _MAX_WAITING_BYTES = 256 * 1024
 _NO_BODY = frozenset((204, 304))
 _FRAMING = ("transfer-encoding", "content-length")
@@ -236,9 +237,16 @@ class HttpStream:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data
 
     async def write(self, data: bytes) -> None:
-        """Raises ConnectionResetError once the client is gone."""
-        self._connection.write(self.framed(data))
-        await self._connection.until_writable()
+        """Raises ConnectionResetError once the client is gone.
+
+        In slices, so that a slow client holds little memory, and is seen to read although it is slow.
+        """
+        connection, framed = self._connection, self.framed(data)
+        for start in range(_SLICE_BYTES, len(framed), _SLICE_BYTES):
+            connection.write(framed[start - _SLICE_BYTES : start])
+            await connection.until_writable()
+        connection.write(framed[(len(framed) - 1) // _SLICE_BYTES * _SLICE_BYTES :] if framed else b"")
+        await connection.until_writable()
 
     async def finish(self) -> None:
         if self._is_finished:

@@ -1,6 +1,6 @@
 """The HTTP request and reply as the pipeline sees them, free of any web framework."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,10 @@ class HttpRequest:
 
 @dataclass
 class Reply:
-    """One answer: a body, or chunks of a known end, or a stream that goes on until somebody stops."""
+    """One answer: a body, or chunks of a known end, or a stream that goes on until somebody stops.
+
+    `close` ends what the stream holds on to, also when nobody has begun to read it.
+    """
 
     body: bytes = b""
     code: int = 200
@@ -46,6 +49,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     chunks: Iterator[bytes] | None = None
     stream: AsyncIterator[bytes] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, re
 from minikube_py.apiserver.request_info import RequestInfo, is_true, parse_request
 from minikube_py.apiserver.virtual import VIRTUAL, VIRTUAL_READS
 from minikube_py.apiserver.watch_frames import reply_with_watch
-from minikube_py.apiserver.watches import open_watch
 from minikube_py.objects.apply import manager_of
 from minikube_py.objects.errors import (
     ApiError,
@@ -276,7 +275,7 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
             return reply_with_record(call, await read_one(call), form)
         if info.verb == "list":
             return await reply_with_list(call, await read_many(call), form)
-        return reply_with_watch(call, open_watch(call), form)
+        return reply_with_watch(call, form)
     if info.subresource not in _STREAMING:
         check_write_options(call)
         content_type = request.headers.get("content-type", "")

@@ -10,19 +10,21 @@ from minikube_py.apiserver.codecs import JSON, PROTOBUF, Format, not_acceptable
 from minikube_py.apiserver.messages import Reply
 from minikube_py.apiserver.request_counts import WatchCount
 from minikube_py.apiserver.transforms import check_include, partial, shape, table
-from minikube_py.apiserver.watches import Event, Watch, bookmark
+from minikube_py.apiserver.watches import Event, Watch, bookmark, open_watch
 from minikube_py.objects.errors import ApiError, Object
 from minikube_py.resources.kind import ResourceKind
 
 FrameWriter = Callable[[Event], bytes]
 
 
-def reply_with_watch(call: ApiCall, watch: Watch, form: Format) -> Reply:
+def reply_with_watch(call: ApiCall, form: Format) -> Reply:
+    """The answer to a watch, which listens from here on until the reply's `close`."""
     if form.media_type not in (JSON, PROTOBUF) or form.transform == "PartialObjectMetadataList":
         raise not_acceptable()
     content_type = JSON if form.media_type == JSON else f"{PROTOBUF};stream=watch"
-    counts = call.context.counts.watch(call.kind.gvr)
-    return Reply(stream=_frames(watch, _writer(call, form), form, counts), content_type=content_type)
+    counts, writer = call.context.counts.watch(call.kind.gvr), _writer(call, form)
+    watch = open_watch(call)
+    return Reply(stream=_frames(watch, writer, form, counts), content_type=content_type, close=watch.aclose)
 
 
 async def _frames(watch: Watch, write: FrameWriter, form: Format, counts: WatchCount) -> AsyncIterator[bytes]:

@@ -85,6 +85,16 @@ class RawConnection:
         except (ConnectionError, ssl.SSLError):
             return True
 
+    async def is_cut(self) -> bool:
+        """Reads to the end: whether it came in the middle of an answer in chunks."""
+        last = b""
+        try:
+            while data := await self.reader.read(2**20):
+                last = (last + data)[-5:]
+        except ConnectionError:
+            return True
+        return last != b"0\r\n\r\n"
+
 
 @asynccontextmanager
 async def raw_connection(cluster: HttpsCluster) -> AsyncIterator[RawConnection]:
