@@ -56,6 +56,8 @@ def test_names_order_and_what_is_missing(context: AdmissionContext) -> None:
     assert [p.name for p in build_admission(context)] == [
         entry.name for entry in PLUGINS if entry.make and entry.is_default
     ]
+    limits = [{"type": "Server", "qps": 1, "burst": 1}]
+    context.configuration = {"EventRateLimit": {"limits": limits}}
     assert all(p.name == e.name for e in PLUGINS if e.make for p in [e.make(context)])
     assert missing_plugins() == []
     assert "PodSecurity" not in [p.name for p in build_admission(context, disable=["PodSecurity"])]
