@@ -1,4 +1,4 @@
-"""Lists Kubernetes' admission plugins in Kubernetes' order, those that are here and those that are still to come."""
+"""Lists Kubernetes' admission plugins in Kubernetes' order."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -47,10 +47,10 @@ Factory = Callable[[AdmissionContext], AdmissionPlugin]
 
 @dataclass(frozen=True)
 class Entry:
-    """One plugin. make None: not written yet, and so never on; nothing pretends to be it."""
+    """One plugin; is_default: whether it is on unless somebody says otherwise."""
 
     name: str
-    make: Factory | None
+    make: Factory
     is_default: bool = True
 
 
@@ -94,29 +94,22 @@ PLUGINS: tuple[Entry, ...] = (
 )
 
 
-def missing_plugins() -> list[str]:
-    """The plugins that a Kubernetes server has on by default and this one does not have."""
-    return [entry.name for entry in PLUGINS if entry.make is None and entry.is_default]
-
-
 def build_admission(
     context: AdmissionContext, *, enable: Iterable[str] = (), disable: Iterable[str] = ()
 ) -> tuple[AdmissionPlugin, ...]:
     """The plugins that are on, in order.
 
-    Raises ValueError for a name that is unknown or not here yet, and for a plugin's configuration that it can't use.
+    Raises ValueError for a name that is unknown, and for a plugin's configuration that it can't use.
     """
     on, off = set(enable), set(disable)
-    known = {entry.name: entry for entry in PLUGINS}
+    known = {entry.name for entry in PLUGINS}
     for name in sorted({*on, *off, *context.configuration}):
         if name not in known:
             raise ValueError(f"there is no admission plugin {name!r}")
-        if name in on and known[name].make is None:
-            raise ValueError(f"the admission plugin {name} is not available yet")
     plugins = []
     for entry in PLUGINS:
         is_on = entry.name in on or (entry.is_default and entry.name not in off)
-        if entry.make is not None and is_on:
+        if is_on:
             plugins.append(entry.make(context))
     return tuple(plugins)
 

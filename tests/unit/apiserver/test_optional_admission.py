@@ -39,9 +39,7 @@ def namespace(reader: DictReader, **annotations: str) -> None:
 def plugin(reader: DictReader, name: str, configuration: Any = None) -> AdmissionPlugin:
     context = admission_context(reader)
     context.configuration = {name: configuration} if configuration is not None else {}
-    make = next(entry.make for entry in PLUGINS if entry.name == name)
-    assert make is not None
-    return make(context)
+    return next(entry.make for entry in PLUGINS if entry.name == name)(context)
 
 
 def pod(**spec: Any) -> Object:
@@ -266,9 +264,8 @@ def enforcement(reader: DictReader, *rules: Object) -> AdmissionPlugin:
     context.rbac.observe("clusterroles", {"metadata": {"name": "own"}, "rules": list(rules)})
     subject = {"kind": "User", "name": "jane"}
     context.rbac.observe("clusterrolebindings", binding("ClusterRoleBinding", "b", ("ClusterRole", "own"), subject))
-    make = next(e.make for e in PLUGINS if e.name == "OwnerReferencesPermissionEnforcement")
-    assert make is not None
-    return make(context)
+    name = "OwnerReferencesPermissionEnforcement"
+    return next(entry.make for entry in PLUGINS if entry.name == name)(context)
 
 
 DELETE_PODS = {"verbs": ["delete"], "apiGroups": [""], "resources": ["pods"]}
