@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minikube_py.apiserver.admission.configuration import load_configuration
+from minikube_py.apiserver.admission_configuration import load_configuration
 from minikube_py.apiserver.aggregation.api import FrontProxy
 from minikube_py.apiserver.authn.oidc import OidcOptions
 from minikube_py.apiserver.authn.request_header import RequestHeaderOptions

@@ -9,10 +9,10 @@ import pytest
 
 from minikube_py import clock
 from minikube_py.apiserver.admission.catalog import PLUGINS, build_admission
-from minikube_py.apiserver.admission.configuration import load_configuration
 from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.admission.pod_toleration_restriction import covers, merge
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin, AdmissionRequest
+from minikube_py.apiserver.admission_configuration import load_configuration
 from minikube_py.objects.errors import BadRequest, Forbidden, Object, TooManyRequests
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.kind import GVR
