@@ -1,4 +1,4 @@
-"""A kopf operator for sites: handlers for create, update, delete, a daemon-free timer, an owned Deployment, a status."""
+"""A kopf operator for sites: handlers for create, update and delete, an owned Deployment, events and a status."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def serve(name: str | None, namespace: str | None, spec: kopf.Spec, body: kopf.B
 
 
 @kopf.on.event("apps", "v1", "deployments", labels={"site": kopf.PRESENT})
-def follow(type: str | None, name: str | None, namespace: str | None, status: kopf.Status, **_: Any) -> None:  # noqa: A002
+def follow(type: str | None, name: str | None, namespace: str | None, status: kopf.Status, **_: Any) -> None:
     """The Deployment's state goes into the site's status; a Deployment that was deleted comes again."""
     sites = kubernetes.client.CustomObjectsApi()
     group, version, plural = GROUP
