@@ -98,7 +98,7 @@ class Scheduler:
         self._spawn(self._report(pod, decision.message(outcome.message), nominated))
         if outcome.victims is not None:
             self.counts.preempted(len(outcome.victims.pods))
-            self._spawn(self._evict(pod, outcome.victims))
+            self._spawn(self._make_room(pod, outcome.victims))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None
@@ -125,15 +125,24 @@ class Scheduler:
                 await self._volumes.bind(pod, node)
             await self._client.create(_PODS, binding, pod.namespace, name=pod.name, options=_BINDING)
         except (ApiError, OSError, TimeoutError) as error:
-            self._give_up(entry)
-            self.counts.failed()
-            if not isinstance(error, NotFound):
-                text = f"binding rejected: {error}"
-                self._recorder.event(pod.obj, WARNING, "FailedScheduling", text, action="Scheduling")
-            raise
+            if not await self._is_bound(pod, node.name):
+                self._give_up(entry)
+                self.counts.failed()
+                if not isinstance(error, NotFound):
+                    text = f"binding rejected: {error}"
+                    self._recorder.event(pod.obj, WARNING, "FailedScheduling", text, action="Scheduling")
+                raise
         self.counts.bound(entry.attempts, asyncio.get_running_loop().time() - entry.arrived)
         text = f"Successfully assigned {pod.namespace}/{pod.name} to {node.name}"
         self._recorder.event(pod.obj, NORMAL, "Scheduled", text, action="Binding")
+
+    async def _is_bound(self, pod: PodInfo, node_name: str) -> bool:
+        """Whether a binding that was answered with an error is there all the same: then its place is taken."""
+        try:
+            found = await self._client.get(_PODS, pod.name, pod.namespace)
+        except (ApiError, OSError, TimeoutError):
+            return False
+        return bool(found["metadata"]["uid"] == pod.uid and found["spec"].get("nodeName") == node_name)
 
     def _give_up(self, entry: Waiting) -> None:
         """The pod did not get the node after all."""
@@ -171,6 +180,15 @@ class Scheduler:
             await self._client.patch(
                 _PODS, pod.name, patch, pod.namespace, patch_type=PatchType.STRATEGIC, options=_STATUS
             )
+
+    async def _make_room(self, pod: PodInfo, victims: Victims) -> None:
+        """When a victim could not be told to go, the pod is looked at again: nothing else may happen to wake it."""
+        try:
+            await self._evict(pod, victims)
+        except (ApiError, OSError, TimeoutError):
+            if self.queue.refresh(pod):
+                self.queue.put(pod)
+            raise
 
     async def _evict(self, pod: PodInfo, victims: Victims) -> None:
         async def evict(victim: PodInfo) -> None:

@@ -74,7 +74,7 @@ class ControlPlane:
             waited += 0.25
 
 
-_CONTROLLER_GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+CONTROLLER_GROUPS = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
 
 
 class Denials(set[str]):
@@ -120,7 +120,7 @@ async def control_plane(
 ) -> AsyncIterator[ControlPlane]:
     """Every component runs as its own user under the default policy; a call that it denies fails the test.
 
-    `informers` is given the controllers' informers before the controllers start.
+    `without` names controllers, or the scheduler. `informers` is given the controllers' informers before these start.
     """
     set_mutation_detection(True)
     try:
@@ -138,7 +138,7 @@ async def control_plane(
             watched = InformerSet(cluster.client("system:kube-controller-manager", ("system:authenticated",)))
             informers(watched)
             context = ControllerContext(
-                client_for=lambda name: cluster.client(f"system:serviceaccount:kube-system:{name}", _CONTROLLER_GROUPS),
+                client_for=lambda name: cluster.client(f"system:serviceaccount:kube-system:{name}", CONTROLLER_GROUPS),
                 informers=watched,
                 options=options or ControllerOptions(root_ca_pem="-----CA-----"),
                 kinds=registry,
@@ -152,7 +152,8 @@ async def control_plane(
                         running.append(
                             group.create_task(run_controller(make(context), workers=3, table=context.queues), name=name)
                         )
-                running.append(group.create_task(_run_scheduler(cluster)))
+                if "scheduler" not in without:
+                    running.append(group.create_task(_run_scheduler(cluster)))
                 await asyncio.sleep(0.01)
                 for number in range(nodes):
                     await stub.add_node(f"node-{number}")
