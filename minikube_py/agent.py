@@ -14,8 +14,9 @@ from minikube_py.client.http import HttpClient, HttpClientOptions
 from minikube_py.client.tunnel import Tunnel
 from minikube_py.client.tunnel_calls import NodeCalls
 from minikube_py.config import AgentConfig, NetworkConfig
+from minikube_py.host import needs_root
 from minikube_py.kubelet.kubelet import Kubelet
-from minikube_py.node import NodeOptions, needs_root, running_node
+from minikube_py.node import NodeOptions, running_node
 from minikube_py.objects.errors import ApiError, Forbidden, Unauthorized
 
 log = logging.getLogger(__name__)

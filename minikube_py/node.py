@@ -2,9 +2,6 @@
 
 import asyncio
 import ipaddress
-import os
-import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,13 +13,14 @@ from minikube_py.dns.records import ClusterZone, ZoneConfig
 from minikube_py.dns.server import DnsServer
 from minikube_py.dns.sources import InformerSources
 from minikube_py.dns.upstream import Upstream
+from minikube_py.kubelet.first_nodes import make_node
 from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
 from minikube_py.kubelet.network import host_names
 from minikube_py.kubelet.network.netlink import NetlinkNetwork
 from minikube_py.kubelet.network.protocol import PodNetworkConfig
 from minikube_py.kubelet.runtimes.docker import DockerRuntime
 from minikube_py.kubelet.runtimes.docker_labels import Owner
-from minikube_py.objects.errors import AlreadyExists, Expired
+from minikube_py.objects.errors import Expired
 from minikube_py.proxy.backends.catalog import BACKENDS, ProxyBackendOptions, choose_backend
 from minikube_py.proxy.backends.protocol import Endpoint
 from minikube_py.proxy.proxy import ServiceProxy
@@ -93,11 +91,7 @@ async def running_node(options: NodeOptions) -> AsyncIterator[Kubelet]:
 
 async def register(client: Client, name: str) -> str:
     """Make the Node when it is not there, and wait for its pod range, which the node IPAM controller gives it."""
-    try:
-        labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
-        await client.create(NODES, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
-    except AlreadyExists:
-        pass
+    await make_node(client, name)
     selection = Selection(field_selector=f"metadata.name={name}")
     while True:
         found = await client.list(NODES, selection)
@@ -140,22 +134,3 @@ async def _run_network_parts(options: NodeOptions, config: PodNetworkConfig, kub
         )
         group.create_task(informers.run(), name=f"informers of the proxy of {options.name}")
         group.create_task(ServiceProxy(informers, backend, view).run(), name=f"proxy of {options.name}")
-
-
-def needs_root() -> str:
-    """Why this process can't run real pods, as one sentence, or ''."""
-    if sys.platform != "linux":
-        return "real pods need Linux for now: use --container-runtime fake"
-    if os.geteuid() != 0:
-        return "real pods need root for now (their network is made by netlink): use sudo, or --container-runtime fake"
-    return ""
-
-
-def host_address() -> str:
-    """The address that this machine's default route leaves by, or '' without one. Sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])

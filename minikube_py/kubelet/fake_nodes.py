@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from minikube_py.client.node_connection import NodeConnection
 from minikube_py.client.protocol import Client
+from minikube_py.kubelet.first_nodes import SIMULATED_PODS, simulated_pod_range
 from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
 from minikube_py.kubelet.leases import LeaseTimer
 from minikube_py.kubelet.node_object import MOST_PODS, NodeMachine, new_node, node_status
@@ -36,7 +37,7 @@ class FakeNodesOptions:
     cpus: int = 32
     memory_bytes: int = 256 * GIB
     most_pods: int = MOST_PODS
-    pod_range: str = "100.64.0.0/10"
+    pod_range: str = SIMULATED_PODS
     node_range: str = "172.31.0.0/16"
     labels: dict[str, str] = field(default_factory=lambda: {"mkube.io/simulated": "true"})
 
@@ -133,9 +134,8 @@ class FakeNodes:
 
     def _node(self, number: int, name: str) -> KubeletOptions:
         options = self.options
-        pods = ipaddress.ip_network(options.pod_range)
         nodes = ipaddress.ip_network(options.node_range)
-        cidr = f"{pods[number * 256 % pods.num_addresses]}/24"
+        cidr = simulated_pod_range(options.pod_range, number)
         runtime = FakeRuntime(FakeRuntimeOptions(name, cidr, options.cpus, options.memory_bytes))
         return KubeletOptions(
             node_name=name,
