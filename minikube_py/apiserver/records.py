@@ -133,6 +133,10 @@ class StoreReader:
         record = self.store.get(Key(kind.store_resource, namespace if kind.namespaced else "", name))
         return None if record is None else self.records.shared(kind, record)
 
+    def changed_at(self, gvr: GVR) -> int:
+        """The revision of the newest change to a built-in resource; 0 when there was never an object."""
+        return self.store.changed_at(f"{gvr.group}/{gvr.resource}")
+
     def list(self, gvr: GVR, namespace: str = "") -> list[Object]:
         kind = self.registry.find(gvr)
         if kind is None:

@@ -55,6 +55,10 @@ class Ledger:
     def __init__(self, revision: int = 0) -> None:
         self.revision = revision
         self._resources: dict[str, dict[str, _Shelf]] = {}
+        self._changed: dict[str, int] = {}
+
+    def changed_at(self, resource: str) -> int:
+        return self._changed.get(resource, 0)
 
     def get(self, key: Key) -> Record | None:
         shelf = self._resources.get(key.resource, {}).get(key.namespace)
@@ -71,8 +75,11 @@ class Ledger:
 
     def load(self, record: Record) -> None:
         """Put a record that was committed in an earlier life."""
-        shelves = self._resources.setdefault(record.key.resource, {})
+        resource = record.key.resource
+        shelves = self._resources.setdefault(resource, {})
         shelves.setdefault(record.key.namespace, _Shelf()).put(record)
+        if record.revision > self._changed.get(resource, 0):
+            self._changed[resource] = record.revision
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take committed changes over."""
@@ -81,6 +88,7 @@ class Ledger:
                 key = change.record.key
                 shelf = self._resources[key.resource][key.namespace]
                 shelf.remove(key.name)
+                self._changed[key.resource] = change.revision
                 if not shelf.names:
                     del self._resources[key.resource][key.namespace]
             else:

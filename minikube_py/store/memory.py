@@ -34,6 +34,9 @@ class MemoryStore:
     def list(self, resource: str, namespace: str = "") -> Page:
         return self._ledger.list(resource, namespace)
 
+    def changed_at(self, resource: str) -> int:
+        return self._ledger.changed_at(resource)
+
     def _write(self, write: Write) -> Change:
         if self._is_closed:
             raise StoreUnavailable("the store is closed")

@@ -134,6 +134,11 @@ class Store(Protocol):
         """All records of a resource, or of one namespace of it."""
         ...
 
+    def changed_at(self, resource: str) -> int:
+        """The revision of the newest change to a resource, 0 when there was never an object: to keep what is made of
+        all its objects for as long as it holds."""
+        ...
+
     async def create(self, key: Key, draft: Draft) -> Record:
         """Raises KeyExists."""
         ...

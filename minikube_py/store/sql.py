@@ -217,6 +217,9 @@ class SqlStore:
     def list(self, resource: str, namespace: str = "") -> Page:
         return self._ledger.list(resource, namespace)
 
+    def changed_at(self, resource: str) -> int:
+        return self._ledger.changed_at(resource)
+
     def watch(self, resource: str, namespace: str = "", after: int | None = None) -> AsyncIterator[Sequence[Change]]:
         if after is None:
             return self._hub.subscribe(resource, namespace, self.revision)

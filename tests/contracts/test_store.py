@@ -42,6 +42,17 @@ async def test_create_gives_the_revision_and_puts_it_into_the_text(store: Store)
     assert record.labels == {"app": "web"}
 
 
+async def test_a_resource_knows_when_it_changed(store: Store) -> None:
+    assert store.changed_at(PODS) == 0
+    first = await store.create(key("a"), draft())
+    assert store.changed_at(PODS) == first.revision
+    second = await store.update(key("a"), draft("2"), first.revision)
+    assert store.changed_at(PODS) == second.revision
+    gone = await store.delete(key("a"), second.revision)
+    assert store.changed_at(PODS) == gone.revision
+    assert store.changed_at("/nothing") == 0
+
+
 async def test_create_twice_is_refused(store: Store) -> None:
     await store.create(key("a"), draft())
     with pytest.raises(KeyExists):

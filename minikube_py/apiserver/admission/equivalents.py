@@ -12,16 +12,18 @@ from minikube_py.resources.kind import GVK, ResourceKind
 
 
 class Equivalents:
-    """The other served versions of a resource, and conversion to them."""
+    """The other served versions of a resource, and conversion to them. `served` counts changes of what is served."""
 
     def __init__(self, reader: ObjectReader) -> None:
         self.reader = reader
         self._registry = reader.registry
         self._by_storage: dict[str, list[ResourceKind]] | None = None
+        self.served = 0
         self._registry.subscribe(self._forget)
 
     def _forget(self) -> None:
         self._by_storage = None
+        self.served += 1
 
     def of(self, kind: ResourceKind) -> Sequence[ResourceKind]:
         if self._by_storage is None:

@@ -26,6 +26,26 @@ def is_exempt(request: AdmissionRequest) -> bool:
     return request.info.group == GROUP and request.info.resource in _EXEMPT
 
 
+class Shape(NamedTuple):
+    """What rules look at in a request, but for the object's name. `served` counts the changes of what is served."""
+
+    group: str
+    version: str
+    resource: str
+    subresource: str
+    operation: str
+    is_namespaced: bool
+    served: int
+
+    @classmethod
+    def of(cls, request: AdmissionRequest, places: Equivalents) -> "Shape":
+        info = request.info
+        return cls(
+            info.group, info.version, info.resource, info.subresource, request.operation, bool(info.namespace),
+            places.served,
+        )  # fmt: skip
+
+
 class Match(NamedTuple):
     """The resource and kind that a rule named: the request's own, or an equivalent one to convert to."""
 
@@ -55,11 +75,11 @@ class Rule:
             frozenset(rule.get("resourceNames") or ()),
         )
 
-    def matches(self, request: AdmissionRequest, resource: GVR) -> bool:
+    def matches(self, request: AdmissionRequest, resource: GVR, *, any_name: bool = False) -> bool:
         operations, info = self.operations, request.info
         if "*" not in operations and request.operation not in operations:
             return False
-        if self.names and _name(request) not in self.names:
+        if self.names and not any_name and _name(request) not in self.names:
             return False
         if "*" not in self.groups and resource.group not in self.groups:
             return False
@@ -92,6 +112,15 @@ class Constraints:
         self.object_selector = LabelSelector.from_dict(raw.get("objectSelector") or {})
         self.is_equivalent = raw.get("matchPolicy", "Equivalent") == "Equivalent"
         self._has_rules = raw.get(rules) is not None
+
+    def may_match(self, request: AdmissionRequest, places: Equivalents) -> bool:
+        """Whether requests like this one, for objects of any name, can match: the same for all of one Shape."""
+        if not self.rules:
+            return not self._has_rules
+        resources = [request.info.gvr]
+        if self.is_equivalent:
+            resources += [kind.gvr for kind in places.of(request.kind)]
+        return any(rule.matches(request, gvr, any_name=True) for rule in self.rules for gvr in resources)
 
     def find(self, request: AdmissionRequest, places: Equivalents) -> Match | None:
         """Raises NotFound when the namespace that a selector is about does not exist."""

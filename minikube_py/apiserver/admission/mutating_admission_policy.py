@@ -29,13 +29,12 @@ class MutatingAdmissionPolicy(Plugin):
     def _hooks(self) -> "PolicyHooks":
         from minikube_py.apiserver.admission.policies.hooks import PolicyHooks  # noqa: PLC0415  brings the evaluator
 
-        return PolicyHooks(self.reader, "mutatingadmissionpolicybindings")
+        return PolicyHooks(self.reader, POLICIES, "mutatingadmissionpolicybindings", self.context.equivalents)
 
     async def mutate(self, request: AdmissionRequest) -> None:
-        policies = self.reader.list(POLICIES)
-        if not policies or is_exempt(request):
+        if not self.reader.changed_at(POLICIES) or is_exempt(request):
             return
-        hooks = self._hooks.of(policies)
+        hooks = self._hooks.relevant(request)
         if hooks:
             from minikube_py.apiserver.admission.policies.invocations import invocations  # noqa: PLC0415
 

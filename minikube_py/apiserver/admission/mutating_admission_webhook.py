@@ -30,16 +30,18 @@ class MutatingAdmissionWebhook(Plugin):
     def _hooks(self) -> "WebhookHooks":
         from minikube_py.apiserver.admission.webhooks.hooks import WebhookHooks  # noqa: PLC0415  brings the evaluator
 
-        return WebhookHooks()
+        return WebhookHooks(self.reader, CONFIGURATIONS, self.context.equivalents)
 
     async def mutate(self, request: AdmissionRequest) -> None:
-        configurations = self.reader.list(CONFIGURATIONS)
-        if not configurations or is_exempt(request):
+        if not self.reader.changed_at(CONFIGURATIONS) or is_exempt(request):
+            return
+        hooks = self._hooks.relevant(request)
+        if not hooks:
             return
         from minikube_py.apiserver.admission.webhooks.calls import Calls  # noqa: PLC0415
 
         memory, calls = Reinvocation.of(self.name, request), Calls(self.context, request)
-        for index, hook in enumerate(self._hooks.of(configurations)):
+        for index, hook in hooks:
             match = await calls.match(hook)
             if match is not None and memory.is_due(hook.key):
                 await self._call(hook, index, (calls, match), memory)

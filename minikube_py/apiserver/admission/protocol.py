@@ -17,6 +17,10 @@ class ObjectReader(Protocol):
 
     def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None: ...
 
+    def changed_at(self, gvr: GVR) -> int:
+        """The revision of the newest change to a resource; 0 when there was never an object."""
+        ...
+
     def list(self, gvr: GVR, namespace: str = "") -> list[Object]: ...
 
 

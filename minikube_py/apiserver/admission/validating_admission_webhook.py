@@ -29,16 +29,18 @@ class ValidatingAdmissionWebhook(Plugin):
     def _hooks(self) -> "WebhookHooks":
         from minikube_py.apiserver.admission.webhooks.hooks import WebhookHooks  # noqa: PLC0415  brings the evaluator
 
-        return WebhookHooks()
+        return WebhookHooks(self.reader, CONFIGURATIONS, self.context.equivalents)
 
     async def validate(self, request: AdmissionRequest) -> None:
-        configurations = self.reader.list(CONFIGURATIONS)
-        if not configurations or is_exempt(request):
+        if not self.reader.changed_at(CONFIGURATIONS) or is_exempt(request):
+            return
+        hooks = self._hooks.relevant(request)
+        if not hooks:
             return
         from minikube_py.apiserver.admission.webhooks.calls import Calls  # noqa: PLC0415
 
         calls, wanted = Calls(self.context, request), []
-        for index, hook in enumerate(self._hooks.of(configurations)):
+        for index, hook in hooks:
             match = await calls.match(hook)
             if match is not None:
                 wanted.append((hook, match, index))

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from minikube_py.apiserver.admission.equivalents import Equivalents
-from minikube_py.apiserver.admission.matching import GROUP, Constraints
+from minikube_py.apiserver.admission.matching import GROUP, Constraints, Shape
 from minikube_py.apiserver.admission.protocol import AdmissionRequest, ObjectReader
 from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import LabelSelector
 from minikube_py.resources.admissionregistration.policy_expressions import PolicyExpressions, compile_policy
 from minikube_py.resources.kind import GVK, GVR, ResourceKind
+
+_SHAPES_KEPT = 1024
 
 
 class ConfigurationError(Exception):
@@ -88,22 +90,34 @@ class Hook:
 
 
 class PolicyHooks:
-    """The policies of one plugin that have bindings."""
+    """The policies of one plugin that have bindings, by name. Which of them concern a kind of request is remembered."""
 
-    def __init__(self, reader: ObjectReader, bindings: str) -> None:
+    def __init__(self, reader: ObjectReader, policies: GVR, bindings: str, places: Equivalents) -> None:
         self._reader = reader
+        self._policies = policies
         self._bindings = GVR(GROUP, "v1", bindings)
-        self._seen: tuple[list[Object], list[Object]] = ([], [])
+        self._places = places
+        self._at = (-1, -1)
         self._hooks: Sequence[Hook] = ()
+        self._relevant: dict[Shape, Sequence[Hook]] = {}
 
-    def of(self, policies: list[Object]) -> Sequence[Hook]:
-        """The hooks of the policies as they are stored now, by name."""
-        bindings = self._reader.list(self._bindings)
-        seen = self._seen
-        if not (_is_same(policies, seen[0]) and _is_same(bindings, seen[1])):
-            self._rebuild(policies, bindings)
-            self._seen = (policies, bindings)
-        return self._hooks
+    def relevant(self, request: AdmissionRequest) -> Sequence[Hook]:
+        """The hooks whose rules can match a request, as policies and bindings are stored now."""
+        reader = self._reader
+        at = (reader.changed_at(self._policies), reader.changed_at(self._bindings))
+        if at != self._at:
+            self._rebuild(reader.list(self._policies), reader.list(self._bindings))
+            self._at = at
+        if not self._hooks:
+            return ()
+        shape = Shape.of(request, self._places)
+        found = self._relevant.get(shape)
+        if found is None:
+            if len(self._relevant) >= _SHAPES_KEPT:
+                self._relevant.clear()
+            found = tuple(h for h in self._hooks if h.policy.constraints.may_match(request, self._places))
+            self._relevant[shape] = found
+        return found
 
     def _rebuild(self, policies: list[Object], bindings: list[Object]) -> None:
         kept = {_generation(hook.policy.raw): hook.policy for hook in self._hooks}
@@ -115,11 +129,7 @@ class PolicyHooks:
             for raw in policies
             if raw["metadata"]["name"] in by_policy
         )
-
-
-def _is_same(one: list[Object], other: list[Object]) -> bool:
-    """Whether both hold the very same objects: a change makes new ones."""
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+        self._relevant.clear()
 
 
 def _generation(raw: Object) -> tuple[str, int]:

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from minikube_py.apiserver.admission.matching import Constraints
+from minikube_py.apiserver.admission.equivalents import Equivalents
+from minikube_py.apiserver.admission.matching import Constraints, Shape
+from minikube_py.apiserver.admission.protocol import AdmissionRequest, ObjectReader
 from minikube_py.apiserver.outbound import Target, target_of
 from minikube_py.objects.errors import Object
 from minikube_py.resources.admissionregistration.expressions import Compiled, compile_condition
+from minikube_py.resources.kind import GVR
+
+_SHAPES_KEPT = 1024
 
 
 @dataclass(frozen=True)
@@ -60,19 +65,36 @@ class Webhook:
 
 
 class WebhookHooks:
-    """The webhooks of one plugin."""
+    """The webhooks of one plugin: by configuration name, then as they stand in it. Which of them a kind of request
+    concerns is remembered."""
 
-    def __init__(self) -> None:
-        self._seen: list[Object] = []
+    def __init__(self, reader: ObjectReader, configurations: GVR, places: Equivalents) -> None:
+        self._reader = reader
+        self._configurations = configurations
+        self._places = places
+        self._at = -1
         self._hooks: Sequence[Webhook] = ()
+        self._relevant: dict[Shape, Sequence[tuple[int, Webhook]]] = {}
 
-    def of(self, configurations: list[Object]) -> Sequence[Webhook]:
-        """The webhooks of the configurations as they are stored now: by configuration name, then as they stand."""
-        seen = self._seen
-        if len(seen) != len(configurations) or any(a is not b for a, b in zip(seen, configurations, strict=True)):
+    def relevant(self, request: AdmissionRequest) -> Sequence[tuple[int, Webhook]]:
+        """The webhooks whose rules can match a request, as they are stored now, each with its place among all."""
+        at = self._reader.changed_at(self._configurations)
+        if at != self._at:
+            configurations = self._reader.list(self._configurations)
             self._hooks = tuple(hook for configuration in configurations for hook in _hooks(configuration))
-            self._seen = configurations
-        return self._hooks
+            self._relevant.clear()
+            self._at = at
+        if not self._hooks:
+            return ()
+        shape = Shape.of(request, self._places)
+        found = self._relevant.get(shape)
+        if found is None:
+            if len(self._relevant) >= _SHAPES_KEPT:
+                self._relevant.clear()
+            places = self._places
+            found = tuple((i, h) for i, h in enumerate(self._hooks) if h.constraints.may_match(request, places))
+            self._relevant[shape] = found
+        return found
 
 
 def _hooks(configuration: Object) -> Sequence[Webhook]:
