@@ -6,6 +6,7 @@ from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
 from tests.support.control_plane import ControlPlane, control_plane
+from tests.support.node_stub import NEVER_READY
 from tests.support.virtual_time import virtual_time
 
 DAEMON_SETS, NODES = GVR("apps", "v1", "daemonsets"), GVR("", "v1", "nodes")
@@ -158,3 +159,45 @@ async def test_a_second_revision_of_the_same_template_restarts_nothing() -> None
         await plane.client.delete(REVISIONS, "agent-by-hand", "default")
         await asyncio.sleep(2)
         assert [r["revision"] for r in await plane.items(REVISIONS)] == [3]
+
+
+@virtual_time
+async def test_on_delete_waits_until_somebody_deletes_the_pod() -> None:
+    async with control_plane() as plane:
+        made = daemon_set()
+        made["spec"]["updateStrategy"] = {"type": "OnDelete"}
+        await plane.create(DAEMON_SETS, made)
+        await plane.until(lambda: is_settled(plane))
+        before = {p["metadata"]["uid"]: p["metadata"]["name"] for p in await plane.pods("app=agent")}
+        found = deep_copy(await plane.get(DAEMON_SETS, "agent"))
+        found["spec"]["template"]["spec"]["containers"][0]["image"] = "agent:2"
+        await plane.client.update(DAEMON_SETS, found)
+        await asyncio.sleep(30)
+        assert {p["metadata"]["uid"] for p in await plane.pods("app=agent")} == set(before)
+        assert (await plane.get(DAEMON_SETS, "agent"))["status"].get("updatedNumberScheduled", 0) == 0
+        await plane.client.delete(GVR("", "v1", "pods"), next(iter(before.values())), "default")
+        await asyncio.sleep(10)
+        images = sorted(p["spec"]["containers"][0]["image"] for p in await plane.pods("app=agent"))
+        assert images == ["agent:1", "agent:1", "agent:2"]
+
+
+@virtual_time
+async def test_a_rollback_leaves_pods_that_were_not_updated_alone() -> None:
+    async with control_plane() as plane:
+        await plane.create(DAEMON_SETS, daemon_set())
+        await plane.until(lambda: is_settled(plane))
+        before = {p["metadata"]["uid"] for p in await plane.pods("app=agent")}
+        found = deep_copy(await plane.get(DAEMON_SETS, "agent"))
+        template = deep_copy(found["spec"]["template"])
+        found["spec"]["template"]["spec"]["containers"][0]["image"] = "agent:bad"
+        found["spec"]["template"]["metadata"]["annotations"] = {NEVER_READY: "true"}
+        await plane.client.update(DAEMON_SETS, found)
+        await asyncio.sleep(30)
+        kept = before & {p["metadata"]["uid"] for p in await plane.pods("app=agent")}
+        assert len(kept) == 2
+        found = deep_copy(await plane.get(DAEMON_SETS, "agent"))
+        found["spec"]["template"] = template
+        await plane.client.update(DAEMON_SETS, found)
+        await plane.until(lambda: is_settled(plane))
+        assert kept < {p["metadata"]["uid"] for p in await plane.pods("app=agent")}
+        assert sorted(r["revision"] for r in await plane.items(REVISIONS)) == [2, 3]

@@ -1,5 +1,6 @@
 """Deployments through the real server, controllers and scheduler: rollout, rollback, scale, recreate, deletion."""
 
+import asyncio
 from typing import Any
 
 from minikube_py.objects.conditions import get_condition
@@ -227,3 +228,64 @@ async def test_deleting_a_deployment_takes_its_replica_sets_and_pods_along() -> 
             return not await plane.pods() and not await plane.items(REPLICA_SETS)
 
         await plane.until(is_empty)
+
+
+async def sizes(plane: ControlPlane) -> dict[str, int]:
+    """Replicas by the image of the ReplicaSet's template."""
+    sets = await plane.items(REPLICA_SETS)
+    return {rs["spec"]["template"]["spec"]["containers"][0]["image"]: rs["spec"]["replicas"] for rs in sets}
+
+
+@virtual_time
+async def test_a_new_size_in_the_middle_of_a_rollout_is_shared_out_in_proportion() -> None:
+    async with control_plane() as plane:
+        limits = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 3, "maxUnavailable": 2}}
+        await plane.create(DEPLOYMENTS, deployment(10, strategy=limits))
+        await plane.until(lambda: is_rolled_out(plane))
+        await set_image(plane, "web:bad", **{NEVER_READY: "true"})
+        await asyncio.sleep(30)
+        assert await sizes(plane) == {"web:1": 8, "web:bad": 5}
+        found = deep_copy(await plane.get(DEPLOYMENTS, "web"))
+        found["spec"]["replicas"] = 30
+        await plane.client.update(DEPLOYMENTS, found)
+        await asyncio.sleep(30)
+        assert await sizes(plane) == {"web:1": 20, "web:bad": 13}
+
+
+@virtual_time
+async def test_a_rollout_that_is_overtaken_by_the_next_one_is_given_up() -> None:
+    async with control_plane() as plane:
+        limits = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        await plane.create(DEPLOYMENTS, deployment(2, minReadySeconds=10, strategy=limits))
+        await plane.until(lambda: is_rolled_out(plane))
+        await set_image(plane, "web:bad", **{NEVER_READY: "true"})
+        await asyncio.sleep(5)
+        assert (await sizes(plane))["web:bad"] == 1
+        found = deep_copy(await plane.get(DEPLOYMENTS, "web"))
+        found["spec"]["template"]["metadata"]["annotations"] = {}
+        found["spec"]["template"]["spec"]["containers"][0]["image"] = "web:3"
+        await plane.client.update(DEPLOYMENTS, found)
+        await plane.until(lambda: is_rolled_out(plane))
+        assert await sizes(plane) == {"web:1": 0, "web:bad": 0, "web:3": 2}
+
+
+@virtual_time
+async def test_a_matching_replica_set_is_adopted_and_one_that_matches_no_more_is_released() -> None:
+    async with control_plane() as plane:
+        labels = {"app": "web", "own": "hand"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "web:0"}]}}
+        made = {"metadata": {"name": "hand", "labels": labels, "annotations": {REVISION: "41"}}}
+        made["spec"] = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+        await plane.create(REPLICA_SETS, made)
+        await asyncio.sleep(5)
+        await plane.create(DEPLOYMENTS, deployment(1))
+        await plane.until(lambda: is_rolled_out(plane))
+        await asyncio.sleep(5)
+        adopted = await plane.get(REPLICA_SETS, "hand")
+        assert adopted["metadata"]["ownerReferences"][0]["name"] == "web"
+        assert adopted["spec"]["replicas"] == 0
+        assert annotations(await plane.get(DEPLOYMENTS, "web"))[REVISION] == "42"
+        patch = {"metadata": {"labels": {"app": "other"}}}
+        await plane.client.patch(REPLICA_SETS, "hand", patch, "default")
+        await asyncio.sleep(5)
+        assert not (await plane.get(REPLICA_SETS, "hand"))["metadata"].get("ownerReferences")

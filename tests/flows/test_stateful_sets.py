@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from minikube_py.client.protocol import PatchType, WriteOptions
+from minikube_py.client.protocol import DeleteOptions, PatchType, WriteOptions
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
@@ -197,3 +197,79 @@ async def test_a_pod_that_is_not_ready_does_not_keep_the_set_from_going_away() -
         await change(plane, replicas=0)
         await plane.until(lambda: is_ready(plane, 0))
         assert await plane.pods("app=db") == []
+
+
+@virtual_time
+async def test_ordinals_may_start_anywhere() -> None:
+    async with control_plane() as plane:
+        await plane.create(STATEFUL_SETS, stateful_set(2, ordinals={"start": 5}))
+        await plane.until(lambda: is_ready(plane, 2))
+        assert await ready_names(plane) == ["db-5", "db-6"]
+        await change(plane, ordinals={"start": 4})
+        await plane.until(lambda: is_ready(plane, 2))
+        await asyncio.sleep(10)
+        assert await ready_names(plane) == ["db-4", "db-5"]
+
+
+@virtual_time
+async def test_an_update_takes_as_many_pods_at_once_as_may_be_unavailable() -> None:
+    async with control_plane() as plane:
+        strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 2}}
+        await plane.create(STATEFUL_SETS, stateful_set(4, podManagementPolicy="Parallel", updateStrategy=strategy))
+        await plane.until(lambda: is_ready(plane, 4))
+        fewest = 4
+
+        async def updated() -> bool:
+            nonlocal fewest
+            fewest = min(fewest, len(await ready_names(plane)))
+            return set((await images(plane)).values()) == {"db:2"} and len(await ready_names(plane)) == 4
+
+        await change(plane, image="db:2")
+        await plane.until(updated)
+        assert fewest == 2
+
+
+@virtual_time
+async def test_a_failed_pod_is_made_again_under_its_name() -> None:
+    async with control_plane() as plane:
+        await plane.create(STATEFUL_SETS, stateful_set(1))
+        await plane.until(lambda: is_ready(plane, 1))
+        (before,) = await plane.pods("app=db")
+        options = WriteOptions(subresource="status")
+        failed = {"status": {"phase": "Failed"}}
+        await plane.client.patch(PODS, "db-0", failed, "default", patch_type=PatchType.MERGE, options=options)
+        await asyncio.sleep(10)
+        (after,) = await plane.pods("app=db")
+        assert after["metadata"]["name"] == "db-0"
+        assert after["metadata"]["uid"] != before["metadata"]["uid"]
+        assert len(await plane.events("RecreatingFailedPod")) == 1
+
+
+@virtual_time
+async def test_going_back_to_a_template_goes_back_to_its_revision() -> None:
+    async with control_plane() as plane:
+        await plane.create(STATEFUL_SETS, stateful_set())
+        await plane.until(lambda: is_updated(plane))
+        first = (await plane.get(STATEFUL_SETS, "db"))["status"]["currentRevision"]
+        await change(plane, image="db:2")
+        await plane.until(lambda: is_updated(plane))
+        assert (await plane.get(STATEFUL_SETS, "db"))["status"]["currentRevision"] != first
+        await change(plane, image="db:1")
+        await plane.until(lambda: is_updated(plane))
+        assert (await plane.get(STATEFUL_SETS, "db"))["status"]["currentRevision"] == first
+
+
+@virtual_time
+async def test_a_pod_that_matches_is_adopted_and_one_that_matches_no_more_is_let_go() -> None:
+    async with control_plane() as plane:
+        await plane.create(STATEFUL_SETS, stateful_set(1))
+        await plane.until(lambda: is_ready(plane, 1))
+        await plane.client.delete(STATEFUL_SETS, "db", "default", options=DeleteOptions(propagation="Orphan"))
+        await asyncio.sleep(5)
+        (orphan,) = await plane.pods("app=db")
+        assert not orphan["metadata"].get("ownerReferences")
+        await plane.create(STATEFUL_SETS, stateful_set(1))
+        await plane.until(lambda: is_ready(plane, 1))
+        (adopted,) = await plane.pods("app=db")
+        assert adopted["metadata"]["uid"] == orphan["metadata"]["uid"]
+        assert adopted["metadata"]["ownerReferences"][0]["kind"] == "StatefulSet"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from minikube_py import clock
+from minikube_py.controllers.workloads.pods import ready_condition
 from minikube_py.objects.errors import Object
 
 _FIRST_SECONDS = 10.0
@@ -35,7 +36,7 @@ class FailureRecord:
 
 
 def finished_at(pod: Object) -> float:
-    """When the pod's last container ended, as seconds since the epoch."""
+    """When the pod's last container ended (else: it stopped being ready, or was to be deleted), in epoch seconds."""
     status = pod.get("status") or {}
     ends = [
         clock.parse(ended["finishedAt"]).timestamp()
@@ -44,5 +45,11 @@ def finished_at(pod: Object) -> float:
     ]
     if ends:
         return max(ends)
-    deleted = pod["metadata"].get("deletionTimestamp")
-    return clock.parse(deleted).timestamp() if deleted else clock.seconds()
+    ready = ready_condition(pod)
+    if ready is not None and ready["status"] == "False" and ready.get("lastTransitionTime"):
+        return clock.parse(ready["lastTransitionTime"]).timestamp()
+    metadata = pod["metadata"]
+    if metadata.get("deletionTimestamp"):
+        asked = clock.parse(metadata["deletionTimestamp"]).timestamp()
+        return asked - (metadata.get("deletionGracePeriodSeconds") or 0)
+    return clock.parse(metadata["creationTimestamp"]).timestamp()
