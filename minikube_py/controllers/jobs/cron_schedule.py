@@ -53,17 +53,43 @@ class Schedule:
     every: timedelta | None = None
 
     def next_after(self, moment: datetime, zone: ZoneInfo | None = None) -> datetime | None:
-        """The first time after moment (aware; the answer is in UTC). None when there is none within five years."""
+        """The first time after moment (aware; the answer is in UTC). None when there is none within five years.
+
+        Where clocks are put forward, times that are left out do not come; where they are put back, times come twice.
+        """
         if self.every is not None:
             return (moment + self.every).replace(microsecond=0).astimezone(UTC)
+        found = self._walk(moment, zone)
+        again = self._repeated(moment, zone) if zone is not None else None
+        return min((due for due in (found, again) if due is not None), default=None)
+
+    def _repeated(self, moment: datetime, zone: ZoneInfo) -> datetime | None:
+        """The first time of the hour before that comes a second time, when clocks are being put back."""
+        soon = moment + timedelta(hours=1)
+        offsets = [at.astimezone(zone).utcoffset() or timedelta() for at in (moment, soon)]
+        if offsets[1] >= offsets[0]:
+            return None
+        end = moment.astimezone(zone).replace(tzinfo=None, second=0, microsecond=0) + timedelta(minutes=1)
+        local: datetime | None = end - (offsets[0] - offsets[1])
+        while local is not None and local < end:
+            local = self._from(local)
+            if local is not None and local < end:
+                due = _instant(local, zone, fold=1)
+                if due is not None and due > moment:
+                    return due
+                local += timedelta(minutes=1)
+        return None
+
+    def _walk(self, moment: datetime, zone: ZoneInfo | None) -> datetime | None:
         local = moment.astimezone(zone or UTC).replace(tzinfo=None, second=0, microsecond=0) + timedelta(minutes=1)
         last_year = local.year + _LONGEST_SEARCH_YEARS
         while local.year <= last_year:
             found = self._from(local)
             if found is not None:
-                due = found.replace(tzinfo=zone or UTC).astimezone(UTC)
-                if due > moment:
-                    return due
+                for fold in (0, 1):
+                    due = _instant(found, zone, fold=fold)
+                    if due is not None and due > moment:
+                        return due
                 local = found + timedelta(minutes=1)
                 continue
             local = (
@@ -96,6 +122,12 @@ class Schedule:
             year, month = (local.year + 1, 1) if local.month == 12 else (local.year, local.month + 1)
             return start.replace(year=year, month=month, day=1)
         return start + timedelta(days=1)
+
+
+def _instant(local: datetime, zone: ZoneInfo | None, *, fold: int) -> datetime | None:
+    """When a local time comes the first (fold 0) or second time; None when it is left out."""
+    due = local.replace(tzinfo=zone or UTC, fold=fold).astimezone(UTC)
+    return due if due.astimezone(zone or UTC).replace(tzinfo=None, fold=0) == local else None
 
 
 def parse_schedule(text: str) -> Schedule:

@@ -39,6 +39,38 @@ def test_time_zones_and_summer_time() -> None:
 
 
 @pytest.mark.parametrize(
+    ("schedule", "after", "due"),
+    [
+        # 29 March: 2:00 to 3:00 is left out.
+        ("30 2 * * *", "2026-03-28T12:00:00", "2026-03-30T00:30:00"),
+        ("*/30 * * * *", "2026-03-29T00:30:00", "2026-03-29T01:00:00"),
+        ("0 3 * * *", "2026-03-28T12:00:00", "2026-03-29T01:00:00"),
+        # 25 October: 2:00 to 3:00 comes twice.
+        ("30 2 * * *", "2026-10-24T12:00:00", "2026-10-25T00:30:00"),
+        ("30 2 * * *", "2026-10-25T00:30:00", "2026-10-25T01:30:00"),
+        ("30 2 * * *", "2026-10-25T00:45:00", "2026-10-25T01:30:00"),
+        ("30 2 * * *", "2026-10-25T01:30:00", "2026-10-26T01:30:00"),
+        ("*/30 * * * *", "2026-10-25T00:30:00", "2026-10-25T01:00:00"),
+        ("*/30 * * * *", "2026-10-25T01:00:00", "2026-10-25T01:30:00"),
+        ("*/30 * * * *", "2026-10-25T01:30:00", "2026-10-25T02:00:00"),
+        ("15 3 * * *", "2026-10-24T12:00:00", "2026-10-25T02:15:00"),
+    ],
+)
+def test_days_on_which_clocks_change(schedule: str, after: str, due: str) -> None:
+    assert parse_schedule(schedule).next_after(at(after), ZoneInfo("Europe/Berlin")) == at(due)
+
+
+def test_every_half_hour_stays_every_half_hour_all_year() -> None:
+    zone, moment = ZoneInfo("America/New_York"), at("2026-01-01T00:00:00")
+    schedule = parse_schedule("*/30 * * * *")
+    for _ in range(365 * 48):
+        due = schedule.next_after(moment, zone)
+        assert due is not None
+        assert (due - moment).total_seconds() == 1800
+        moment = due
+
+
+@pytest.mark.parametrize(
     "text", ["", "* * * *", "60 * * * *", "* * * * 7", "5-3 * * * *", "*/0 * * * *", "@often", "x * * * *"]
 )
 def test_nonsense_is_refused(text: str) -> None:
