@@ -46,7 +46,7 @@ class ConversionWebhooks:
         ]
         for start in range(0, len(missing), _OBJECTS_A_CALL):
             part = missing[start : start + _OBJECTS_A_CALL]
-            objects = await self._convert(schema.webhook, [orjson.loads(record.data) for record in part], version)
+            objects = await convert_objects(schema.webhook, [orjson.loads(r.data) for r in part], version, self.dial)
             for record, obj in zip(part, objects, strict=True):
                 kept[kind.gvk, record.key, record.revision] = obj
         if missing:
@@ -60,36 +60,41 @@ class ConversionWebhooks:
         schema = kind.custom_schema
         if schema is None or schema.webhook is None or kind.api_version == wanted:
             return obj
-        return (await self._convert(schema.webhook, [obj], wanted))[0]
+        return (await convert_objects(schema.webhook, [obj], wanted, self.dial))[0]
 
-    async def _convert(self, webhook: Mapping[str, Any], objects: list[Object], version: str) -> list[Object]:
-        came = f"{objects[0].get('apiVersion')}, Kind={objects[0].get('kind')}"
-        try:
-            return await self._ask(webhook, objects, version)
-        except OutboundError as error:
-            raise InternalError(f"conversion webhook for {came} failed: {error}") from None
-        except _Refused as error:
-            raise InternalError(f"conversion webhook for {came} {error}") from None
 
-    async def _ask(self, webhook: Mapping[str, Any], objects: list[Object], version: str) -> list[Object]:
-        known = (v for v in webhook.get("conversionReviewVersions") or () if v in ("v1", "v1beta1"))
-        review, uid = next(known, ""), ids.uid()
-        if not review:
-            raise _Refused("failed: no supported conversion review versions")
-        body = orjson.dumps({
-            "kind": "ConversionReview", "apiVersion": f"{GROUP}/{review}",
-            "request": {"uid": uid, "desiredAPIVersion": version, "objects": objects},
-        })  # fmt: skip
-        target = target_of(webhook.get("clientConfig") or {})
-        answer = await post_json(target, body, _TIMEOUT_SECONDS, self.dial, is_told=False)
-        if answer.code != 200:
-            raise _Refused(f"failed: the server responded with the status code {answer.code}")
-        made = _read(answer.body, review, uid)
-        if len(made) != len(objects):
-            raise _Refused(f"returned {len(made)} objects, expected {len(objects)}")
-        for index, (old, new) in enumerate(zip(objects, made, strict=True)):
-            _restore(old, new, version, index)
-        return made
+async def convert_objects(
+    webhook: Mapping[str, Any], objects: list[Object], version: str, dial: Dial | None
+) -> list[Object]:
+    """The objects in another version, in order. Raises InternalError."""
+    came = f"{objects[0].get('apiVersion')}, Kind={objects[0].get('kind')}"
+    try:
+        return await _ask(webhook, objects, version, dial)
+    except OutboundError as error:
+        raise InternalError(f"conversion webhook for {came} failed: {error}") from None
+    except _Refused as error:
+        raise InternalError(f"conversion webhook for {came} {error}") from None
+
+
+async def _ask(webhook: Mapping[str, Any], objects: list[Object], version: str, dial: Dial | None) -> list[Object]:
+    known = (v for v in webhook.get("conversionReviewVersions") or () if v in ("v1", "v1beta1"))
+    review, uid = next(known, ""), ids.uid()
+    if not review:
+        raise _Refused("failed: no supported conversion review versions")
+    body = orjson.dumps({
+        "kind": "ConversionReview", "apiVersion": f"{GROUP}/{review}",
+        "request": {"uid": uid, "desiredAPIVersion": version, "objects": objects},
+    })  # fmt: skip
+    target = target_of(webhook.get("clientConfig") or {})
+    answer = await post_json(target, body, _TIMEOUT_SECONDS, dial, is_told=False)
+    if answer.code != 200:
+        raise _Refused(f"failed: the server responded with the status code {answer.code}")
+    made = _read(answer.body, review, uid)
+    if len(made) != len(objects):
+        raise _Refused(f"returned {len(made)} objects, expected {len(objects)}")
+    for index, (old, new) in enumerate(zip(objects, made, strict=True)):
+        _restore(old, new, version, index)
+    return made
 
 
 def _read(body: bytes, review: str, uid: str) -> list[Any]:

@@ -10,14 +10,18 @@ import pytest
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.client.protocol import PatchType, Selection
 from minikube_py.objects.conditions import get_condition
-from minikube_py.objects.errors import InternalError, NotFound, Object
+from minikube_py.objects.errors import ApiError, InternalError, NotFound, Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.custom.definition import DEFINITIONS
 from minikube_py.resources.kind import GVR
+from tests.support.admitting import admitting_cluster
 from tests.support.cluster import Cluster, test_cluster
 from tests.support.webhook_server import WebhookServer, webhook_server
 
 V1, V2 = GVR("stable.example.com", "v1", "tests"), GVR("stable.example.com", "v2", "tests")
+GROUP = "admissionregistration.k8s.io"
+POLICIES = GVR(GROUP, "v1", "validatingadmissionpolicies")
+BINDINGS = GVR(GROUP, "v1", "validatingadmissionpolicybindings")
 TEXT: Object = {"type": "string"}
 
 
@@ -36,7 +40,10 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def client(cluster: Cluster, hooks: WebhookServer) -> LocalClient:
-    client = cluster.client()
+    return await established(cluster.client(), hooks)
+
+
+async def established(client: LocalClient, hooks: WebhookServer) -> LocalClient:
     await client.create(DEFINITIONS, definition(hooks))
     async with asyncio.timeout(5):
         async for event in client.watch(DEFINITIONS, Selection()):
@@ -192,3 +199,18 @@ async def test_a_webhook_may_change_labels_but_nothing_else_of_the_metadata(
     hooks.handlers["/convert"] = meddling
     read = await client.get(V2, "a", "default")
     assert read["metadata"] == {**made["metadata"], "labels": {"l": "2"}}
+
+
+async def test_admission_sees_the_version_it_asked_for(tmp_path: Path, hooks: WebhookServer) -> None:
+    async with admitting_cluster() as running:
+        client = running.client()
+        await established(client, hooks)
+        rule = {"apiGroups": ["stable.example.com"], "apiVersions": ["v2"], "resources": ["tests"]}
+        rule["operations"] = ["CREATE"]
+        spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "object.port != '1'"}]}
+        await client.create(POLICIES, {"metadata": {"name": "p"}, "spec": spec})
+        bound = {"policyName": "p", "validationActions": ["Deny"]}
+        await client.create(BINDINGS, {"metadata": {"name": "p"}, "spec": bound})
+        await client.create(V1, first(), "default")
+        with pytest.raises(ApiError, match=r"failed expression: object\.port != '1'"):
+            await client.create(V1, {"metadata": {"name": "b"}, "hostPort": "localhost:1"}, "default")

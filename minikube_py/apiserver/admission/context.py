@@ -32,7 +32,7 @@ class AdmissionContext:
     @cached_property
     def equivalents(self) -> Equivalents:
         """The other versions of resources."""
-        return Equivalents(self.reader)
+        return Equivalents(self.reader, lambda: self.dial)
 
 
 class Plugin:

@@ -3,9 +3,11 @@
 Source: the "matchPolicy" section of the admission webhook and policy pages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from minikube_py.apiserver.admission.protocol import ObjectReader
+from minikube_py.apiserver.conversion_webhooks import convert_objects
+from minikube_py.apiserver.outbound import Dial
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVK, ResourceKind
@@ -14,8 +16,9 @@ from minikube_py.resources.kind import GVK, ResourceKind
 class Equivalents:
     """The other served versions of a resource, and conversion to them. `served` counts changes of what is served."""
 
-    def __init__(self, reader: ObjectReader) -> None:
+    def __init__(self, reader: ObjectReader, dial: Callable[[], Dial | None] = lambda: None) -> None:
         self.reader = reader
+        self._dial = dial
         self._registry = reader.registry
         self._by_storage: dict[str, list[ResourceKind]] | None = None
         self.served = 0
@@ -35,11 +38,14 @@ class Equivalents:
     def find_kind(self, gvk: GVK) -> ResourceKind | None:
         return self._registry.find_kind(gvk)
 
-    def convert(self, obj: Object | None, kind: ResourceKind, wanted: GVK) -> Object | None:
-        """The object as `wanted`; itself, shared, where that is what it is already."""
+    async def convert(self, obj: Object | None, kind: ResourceKind, wanted: GVK) -> Object | None:
+        """The object as `wanted`; itself, shared, where that is what it is already. Raises InternalError."""
         if obj is None or kind.gvk == wanted or (obj.get("apiVersion") or wanted.api_version) == wanted.api_version:
             return obj
         target = self.find_kind(wanted)
+        schema = kind.custom_schema
+        if schema is not None and schema.webhook is not None:
+            return (await convert_objects(schema.webhook, [obj], wanted.api_version, self._dial()))[0]
         converted = deep_copy(obj)
         if target is not None:
             if kind.rules.to_storage is not None:

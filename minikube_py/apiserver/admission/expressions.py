@@ -141,18 +141,19 @@ class Inputs:
         """The request's object has changed."""
         self._made.clear()
 
-    def of(self, match: Match) -> dict[str, Any]:
+    async def of(self, match: Match) -> dict[str, Any]:
+        """Raises InternalError where a conversion webhook fails."""
         found = self._made.get(match)
         if found is None:
-            found = self._made[match] = self._make(match)
+            found = self._made[match] = await self._make(match)
         return found
 
-    def _make(self, match: Match) -> dict[str, Any]:
+    async def _make(self, match: Match) -> dict[str, Any]:
         request, places = self._request, self._places
         ask = _asker(self._authorizer, request.user)
         return {
-            "object": places.convert(request.obj, request.kind, match.kind),
-            "oldObject": places.convert(request.old, request.kind, match.kind),
+            "object": await places.convert(request.obj, request.kind, match.kind),
+            "oldObject": await places.convert(request.old, request.kind, match.kind),
             "request": request_value(request, match),
             "namespaceObject": namespace_value(request, places.reader),
             "authorizer": AuthorizerValue(ask),

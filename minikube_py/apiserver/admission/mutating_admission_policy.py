@@ -68,7 +68,7 @@ class MutatingAdmissionPolicy(Plugin):
 
         policy = one.policy
         try:
-            seen = _with_param(one, inputs)
+            seen = await _with_param(one, inputs)
             is_wanted = await off_the_loop_when_long(
                 lambda on_loop: hold(
                     policy.expressions.conditions, seen, fails_closed=policy.fails_closed, on_loop=on_loop
@@ -90,7 +90,7 @@ class MutatingAdmissionPolicy(Plugin):
         places, has_changed, failures = self.context.equivalents, False, []
         kind = places.find_kind(one.match.kind) or request.kind
         for mutation in one.policy.expressions.mutations:
-            seen = _with_param(one, inputs)
+            seen = await _with_param(one, inputs)
             current = seen["object"]
             try:
                 value = await off_the_loop_when_long(
@@ -105,14 +105,14 @@ class MutatingAdmissionPolicy(Plugin):
             if changed != current:
                 has_changed = True
                 if one.match.resource != request.info.gvr:
-                    changed = places.convert(changed, kind, request.kind.gvk) or changed
+                    changed = await places.convert(changed, kind, request.kind.gvk) or changed
                 request.replace(changed)
                 inputs.forget()
         return has_changed, failures
 
 
-def _with_param(one: "Invocation", inputs: "Inputs") -> dict[str, Any]:
-    seen = inputs.of(one.match)
+async def _with_param(one: "Invocation", inputs: "Inputs") -> dict[str, Any]:
+    seen = await inputs.of(one.match)
     return {**seen, "params": one.param} if one.policy.param_kind is not None else seen
 
 

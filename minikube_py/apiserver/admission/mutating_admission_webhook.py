@@ -56,7 +56,7 @@ class MutatingAdmissionWebhook(Plugin):
         try:
             verdict = await calls.ask(hook, match, may_patch=True)
             if verdict.patch is not None:
-                has_changed = self._patch(hook, calls, match, verdict.patch)
+                has_changed = await self._patch(hook, calls, match, verdict.patch)
         except CallFailed as error:
             if hook.fails_closed:
                 raise failed_closed(error) from None
@@ -67,18 +67,18 @@ class MutatingAdmissionWebhook(Plugin):
             request.annotate(f"mutation.webhook.admission.k8s.io/{place}", orjson.dumps(note).decode())
         memory.ran(hook.key, has_changed=has_changed, if_needed=hook.is_reinvoked)
 
-    def _patch(self, hook: "Webhook", calls: "Calls", match: Match, patch: list[object]) -> bool:
+    async def _patch(self, hook: "Webhook", calls: "Calls", match: Match, patch: list[object]) -> bool:
         """Applies a webhook's patch and defaults the result; whether it changes anything. Raises InternalError."""
         from minikube_py.apiserver.admission.webhooks.patching import changed_by  # noqa: PLC0415
 
         request, places = calls.request, self.context.equivalents
         kind = places.find_kind(match.kind) or request.kind
-        current = calls.inputs.of(match)["object"]
+        current = (await calls.inputs.of(match))["object"]
         changed = changed_by(hook.name, current, kind, patch)
         if changed == current:
             return False
         if match.resource != request.info.gvr:
-            changed = places.convert(changed, kind, request.kind.gvk) or changed
+            changed = await places.convert(changed, kind, request.kind.gvk) or changed
         request.replace(changed)
         calls.inputs.forget()
         return True

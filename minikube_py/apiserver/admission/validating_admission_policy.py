@@ -68,7 +68,7 @@ class ValidatingAdmissionPolicy(Plugin):
                 if one.policy.fails_closed:
                     findings.deny(denied_text(one, one.error), "")
                 continue
-            seen: dict[str, Any] = inputs.of(one.match)
+            seen: dict[str, Any] = await inputs.of(one.match)
             if one.policy.param_kind is not None:
                 seen = {**seen, "params": one.param}
             outcome = await off_the_loop_when_long(

@@ -41,7 +41,7 @@ class Calls:
         match = hook.constraints.find(self.request, self.context.equivalents)
         if match is None or not hook.conditions:
             return match
-        seen = self.inputs.of(match)
+        seen = await self.inputs.of(match)
         try:
             is_wanted = await off_the_loop_when_long(
                 lambda on_loop: hold(hook.conditions, seen, fails_closed=hook.fails_closed, on_loop=on_loop)
@@ -58,7 +58,7 @@ class Calls:
         uid, version = ids.uid(), hook.version
         if not version:
             raise CallFailed(hook.name, "webhook does not accept known AdmissionReview versions (v1, v1beta1)")
-        seen = self.inputs.of(match)
+        seen = await self.inputs.of(match)
         body = review(request, match, version, uid, (seen["object"], seen["oldObject"]))
         try:
             answer = await post_json(hook.target, body, hook.timeout, self.context.dial)
