@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minikube_py.apiserver.admission_configuration import load_configuration
 from minikube_py.apiserver.aggregation.api import FrontProxy
 from minikube_py.apiserver.authn.oidc import OidcOptions
 from minikube_py.apiserver.authn.request_header import RequestHeaderOptions
@@ -99,6 +100,9 @@ def _identity_options(pki: Pki, config: ServerConfig) -> IdentityOptions:
         ),
         oidc=_oidc_options(oidc) if oidc is not None else None,
         issuer=f"https://kubernetes.default.svc.{config.network.cluster_domain}",
+        enable_admission=config.enable_admission_plugins,
+        disable_admission=config.disable_admission_plugins,
+        admission_configuration=load_configuration(file) if (file := config.admission_config_file) else {},
     )
 
 

@@ -189,6 +189,9 @@ class ServerConfig:
     audit: AuditConfig | None = None
     oidc: OidcConfig | None = None
     request_header: RequestHeaderConfig = RequestHeaderConfig()
+    enable_admission_plugins: tuple[str, ...] = ()
+    disable_admission_plugins: tuple[str, ...] = ()
+    admission_config_file: Path | None = None
     event_ttl_seconds: float = DEFAULT_EVENT_TTL_SECONDS
 
     def __post_init__(self) -> None:

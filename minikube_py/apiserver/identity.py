@@ -1,8 +1,9 @@
 """Builds everything that decides who a caller is and what it may do, in the order in which the parts depend."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from minikube_py.apiserver.admission.catalog import build_chain
 from minikube_py.apiserver.admission.context import AdmissionContext
@@ -32,6 +33,7 @@ class IdentityOptions:
     audiences: Sequence[str] = ()
     enable_admission: Sequence[str] = ()
     disable_admission: Sequence[str] = ()
+    admission_configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def build_identity(reader: ObjectReader, options: IdentityOptions) -> Identity:
         )
     )
     authorization = build_authorization(reader)
-    context = AdmissionContext(reader, authorization.union, authorization.rbac)
+    context = AdmissionContext(
+        reader, authorization.union, authorization.rbac, configuration=options.admission_configuration
+    )
     chain = build_chain(context, enable=options.enable_admission, disable=options.disable_admission)
     return Identity(
         authenticator,

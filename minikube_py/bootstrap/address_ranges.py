@@ -1,7 +1,6 @@
 """Chooses the ranges of pod and Service addresses so that clusters, networks and VPNs of one machine don't collide."""
 
 import json
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Network
@@ -10,8 +9,6 @@ from pathlib import Path
 
 from minikube_py.bootstrap.private_files import write_private
 from minikube_py.config import NetworkConfig
-
-log = logging.getLogger(__name__)
 
 _ROUTES = Path("/proc/net/route")
 _INTERFACES = Path("/sys/class/net")
@@ -90,22 +87,21 @@ def choose(wanted: NetworkConfig, routes: Sequence[Route], own_alias: str) -> Ne
 def settle(
     wanted: NetworkConfig, routes: Sequence[Route], *, is_explicit: bool, file: Path, own_alias: str
 ) -> NetworkConfig:
-    """The ranges to use: those the user named, else those of the last start, else free ones, which are remembered.
+    """The ranges to use: those the user named, else those of the last start, else free ones; they are remembered.
 
-    Raises RuntimeError with one sentence when ranges that the user named are taken.
+    Raises RuntimeError with one sentence when ranges that the user named are taken. Those of the last start are not
+    looked at again: an agent of this cluster may use a part of them on this machine.
     """
+    known = _read(file, wanted)
+    if known is not None and (known == wanted or not is_explicit):
+        return known
     if is_explicit:
         problem = clash(wanted, routes, own_alias)
         if problem:
             raise RuntimeError(f"{problem}: choose others with --cluster-cidr, --service-cidr and --cluster-dns")
-        return wanted
-    known = _read(file, wanted)
-    if known is not None:
-        problem = clash(known, routes, own_alias)
-        if problem:
-            log.warning("%s; pods may not be reached", problem)
-        return known
-    chosen = choose(wanted, routes, own_alias)
+        chosen = wanted
+    else:
+        chosen = choose(wanted, routes, own_alias)
     fields = asdict(chosen)
     write_private(file, json.dumps({key: fields[key] for key in _REMEMBERED}, indent=2).encode())
     return chosen

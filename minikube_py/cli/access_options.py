@@ -21,6 +21,12 @@ _FLAGS = (
     flag("--audit-log-maxsize", type=int, default=100, metavar="MEGABYTES", help="When to begin a new audit log file."),
     flag("--audit-log-maxbackup", type=int, default=0, metavar="COUNT", help="How many old files to keep; 0 is all."),
     flag("--audit-log-maxage", type=int, default=0, metavar="DAYS", help="How long to keep old files; 0 is for ever."),
+    flag("--enable-admission-plugins", default="", show_default=False, metavar="NAME,...",
+         help="Admission plugins to switch on beside the default ones."),
+    flag("--disable-admission-plugins", default="", show_default=False, metavar="NAME,...",
+         help="Admission plugins to switch off."),
+    flag("--admission-control-config-file", type=_FILE, default=None, show_default=False, metavar="FILE",
+         help="What admission plugins are configured with (AdmissionConfiguration)."),
     flag("--oidc-issuer-url", default="", show_default=False, metavar="URL",
          help="An OpenID Connect issuer whose ID tokens are accepted."),
     flag("--oidc-client-id", default="", show_default=False, metavar="ID", help="The audience that they must have."),
@@ -54,7 +60,14 @@ def access_flags(function: F) -> F:
 
 def access_settings(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The ServerConfig fields that these flags set. Raises ConfigError."""
-    return {"audit": _audit(flags), "oidc": _oidc(flags), "request_header": _request_header(flags)}
+    return {
+        "audit": _audit(flags),
+        "oidc": _oidc(flags),
+        "request_header": _request_header(flags),
+        "enable_admission_plugins": _names(flags["enable_admission_plugins"]),
+        "disable_admission_plugins": _names(flags["disable_admission_plugins"]),
+        "admission_config_file": flags["admission_control_config_file"],
+    }
 
 
 def _audit(flags: Mapping[str, Any]) -> AuditConfig | None:

@@ -66,6 +66,24 @@ def test_an_authority_that_cannot_be_read_stops_the_start_with_one_sentence(tmp_
             assert why in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--enable-admission-plugins", "Nonsense"), "there is no admission plugin 'Nonsense'"),
+        (("--enable-admission-plugins", "EventRateLimit"), "EventRateLimit needs limits"),
+        (("--admission-control-config-file", "/nowhere"), "cannot read the admission configuration /nowhere"),
+    ],
+)
+def test_admission_plugins_that_cannot_be_used_stop_the_start(
+    tmp_path: Path, flags: tuple[str, ...], text: str
+) -> None:
+    quiet = ("--container-runtime", "fake", "--https-listen-port", "0", "--data-dir", str(tmp_path / "data"))
+    failed = mkube("server", *quiet, *flags)
+    assert failed.returncode == 1
+    assert text in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
 def test_a_bad_audit_policy_stops_the_start_with_one_sentence(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Everything}]\n")

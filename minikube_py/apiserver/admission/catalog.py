@@ -1,8 +1,9 @@
-"""Lists Kubernetes' admission plugins in Kubernetes' order, those that are here and those that are still to come."""
+"""Lists Kubernetes' admission plugins in Kubernetes' order."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from minikube_py.apiserver.admission.always_pull_images import AlwaysPullImages
 from minikube_py.apiserver.admission.certificate_approval import CertificateApproval
 from minikube_py.apiserver.admission.certificate_requestor import CertificateRequestor
 from minikube_py.apiserver.admission.certificate_signing import CertificateSigning
@@ -13,14 +14,21 @@ from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.admission.default_ingress_class import DefaultIngressClass
 from minikube_py.apiserver.admission.default_storage_class import DefaultStorageClass
 from minikube_py.apiserver.admission.default_toleration_seconds import DefaultTolerationSeconds
+from minikube_py.apiserver.admission.deny_service_external_ips import DenyServiceExternalIPs
+from minikube_py.apiserver.admission.event_rate_limit import EventRateLimit
 from minikube_py.apiserver.admission.extended_resource_toleration import ExtendedResourceToleration
 from minikube_py.apiserver.admission.limit_ranger import LimitRanger
 from minikube_py.apiserver.admission.mutating_admission_policy import MutatingAdmissionPolicy
 from minikube_py.apiserver.admission.mutating_admission_webhook import MutatingAdmissionWebhook
 from minikube_py.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from minikube_py.apiserver.admission.node_restriction import NodeRestriction
+from minikube_py.apiserver.admission.owner_references_permission_enforcement import (
+    OwnerReferencesPermissionEnforcement,
+)
 from minikube_py.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
+from minikube_py.apiserver.admission.pod_node_selector import PodNodeSelector
 from minikube_py.apiserver.admission.pod_security import PodSecurity
+from minikube_py.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
 from minikube_py.apiserver.admission.pod_topology_labels import PodTopologyLabels
 from minikube_py.apiserver.admission.priority import Priority
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
@@ -39,10 +47,10 @@ Factory = Callable[[AdmissionContext], AdmissionPlugin]
 
 @dataclass(frozen=True)
 class Entry:
-    """One plugin. make None: not written yet, and so never on; nothing pretends to be it."""
+    """One plugin; is_default: whether it is on unless somebody says otherwise."""
 
     name: str
-    make: Factory | None
+    make: Factory
     is_default: bool = True
 
 
@@ -52,17 +60,17 @@ PLUGINS: tuple[Entry, ...] = (
     Entry("ServiceAccount", ServiceAccount),
     Entry("NodeRestriction", NodeRestriction),
     Entry("TaintNodesByCondition", TaintNodesByCondition),
-    Entry("AlwaysPullImages", None, is_default=False),
+    Entry("AlwaysPullImages", AlwaysPullImages, is_default=False),
     Entry("PodSecurity", PodSecurity),
-    Entry("PodNodeSelector", None, is_default=False),
+    Entry("PodNodeSelector", PodNodeSelector, is_default=False),
     Entry("Priority", Priority),
     Entry("DefaultTolerationSeconds", DefaultTolerationSeconds),
-    Entry("PodTolerationRestriction", None, is_default=False),
-    Entry("EventRateLimit", None, is_default=False),
+    Entry("PodTolerationRestriction", PodTolerationRestriction, is_default=False),
+    Entry("EventRateLimit", EventRateLimit, is_default=False),
     Entry("ExtendedResourceToleration", ExtendedResourceToleration, is_default=False),
     Entry("DefaultStorageClass", DefaultStorageClass),
     Entry("StorageObjectInUseProtection", StorageObjectInUseProtection),
-    Entry("OwnerReferencesPermissionEnforcement", None, is_default=False),
+    Entry("OwnerReferencesPermissionEnforcement", OwnerReferencesPermissionEnforcement, is_default=False),
     Entry("PersistentVolumeClaimResize", PersistentVolumeClaimResize),
     Entry("RuntimeClass", RuntimeClass),
     Entry("CertificateRequestor", CertificateRequestor),
@@ -74,7 +82,7 @@ PLUGINS: tuple[Entry, ...] = (
     Entry("PodTopologyLabels", PodTopologyLabels),
     # Ours: Kubernetes leaves it to its users to find out.
     Entry("UnenforcedWarning", UnenforcedWarning),
-    Entry("DenyServiceExternalIPs", None, is_default=False),
+    Entry("DenyServiceExternalIPs", DenyServiceExternalIPs, is_default=False),
     Entry("MutatingAdmissionPolicy", MutatingAdmissionPolicy),
     Entry("MutatingAdmissionWebhook", MutatingAdmissionWebhook),
     Entry("ValidatingAdmissionPolicy", ValidatingAdmissionPolicy),
@@ -86,26 +94,22 @@ PLUGINS: tuple[Entry, ...] = (
 )
 
 
-def missing_plugins() -> list[str]:
-    """The plugins that a Kubernetes server has on by default and this one does not have."""
-    return [entry.name for entry in PLUGINS if entry.make is None and entry.is_default]
-
-
 def build_admission(
     context: AdmissionContext, *, enable: Iterable[str] = (), disable: Iterable[str] = ()
 ) -> tuple[AdmissionPlugin, ...]:
-    """The plugins that are on, in order. Raises ValueError for a name that is unknown or not here yet."""
+    """The plugins that are on, in order.
+
+    Raises ValueError for a name that is unknown, and for a plugin's configuration that it can't use.
+    """
     on, off = set(enable), set(disable)
-    known = {entry.name: entry for entry in PLUGINS}
-    for name in on | off:
+    known = {entry.name for entry in PLUGINS}
+    for name in sorted({*on, *off, *context.configuration}):
         if name not in known:
             raise ValueError(f"there is no admission plugin {name!r}")
-        if name in on and known[name].make is None:
-            raise ValueError(f"the admission plugin {name} is not available yet")
     plugins = []
     for entry in PLUGINS:
         is_on = entry.name in on or (entry.is_default and entry.name not in off)
-        if entry.make is not None and is_on:
+        if is_on:
             plugins.append(entry.make(context))
     return tuple(plugins)
 

@@ -1,7 +1,9 @@
 """What admission plugins are given, and how they word a refusal."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from minikube_py.apiserver.admission.equivalents import Equivalents
 from minikube_py.apiserver.admission.protocol import AdmissionRequest, ObjectReader
@@ -21,13 +23,17 @@ SERVICE_ACCOUNTS = GVR("", "v1", "serviceaccounts")
 
 @dataclass
 class AdmissionContext:
-    """client writes quota usage, dial reaches the Services of webhooks; both are set once the server has them."""
+    """client writes quota usage, dial reaches the Services of webhooks; both are set once the server has them.
+
+    configuration is what the administrator's file says to each plugin, by name.
+    """
 
     reader: ObjectReader
     authorizer: Authorizer
     rbac: RbacAuthorizer
     client: Client | None = None
     dial: Dial | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def equivalents(self) -> Equivalents:

@@ -3,20 +3,26 @@
 Source: the "Pod Security Admission" page, KEP-2579; texts as in k8s.io/pod-security-admission.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from minikube_py.apiserver.admission.context import NAMESPACES, PODS, Plugin, is_about, refuse, spec_of
+from minikube_py.apiserver.admission.context import (
+    NAMESPACES,
+    PODS,
+    AdmissionContext,
+    Plugin,
+    is_about,
+    refuse,
+    spec_of,
+)
+from minikube_py.apiserver.admission.pod_security_settings import LEVELS, VERSION, read_settings
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.objects.errors import Cause, Invalid, Object
 from minikube_py.resources.pod_security import LATEST_MINOR, Violation, violations
 
-LEVELS = ("privileged", "baseline", "restricted")
 PREFIX = "pod-security.kubernetes.io/"
 _MAX_PODS_CHECKED = 3000
 _QUIET_POD_SUBRESOURCES = ("exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status")
-_VERSION = re.compile(r"v1\.(0|[1-9][0-9]*)")
 # Where a workload kind keeps its pod template.
 _TEMPLATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "replicationcontrollers"): ("spec", "template"),
@@ -44,6 +50,9 @@ class Level:
         return violations(pod, self.name, LATEST_MINOR if self.minor is None else self.minor)
 
 
+_DEFAULTS: Mapping[str, str] = {}
+
+
 @dataclass(frozen=True)
 class Policy:
     enforce: Level
@@ -52,8 +61,11 @@ class Policy:
     problems: tuple[Cause, ...] = ()
 
 
-def policy_of(labels: Mapping[str, str]) -> Policy:
-    """A namespace's policy. A label that can't be read counts as restricted for enforce, as nothing for the others."""
+def policy_of(labels: Mapping[str, str], defaults: Mapping[str, str] = _DEFAULTS) -> Policy:
+    """A namespace's policy. A label that can't be read counts as restricted for enforce, as nothing for the others.
+
+    defaults (`enforce`, `enforce-version` and so on) are for namespaces without the label.
+    """
     problems: list[Cause] = []
 
     def invalid(label: str, why: str) -> None:
@@ -61,12 +73,12 @@ def policy_of(labels: Mapping[str, str]) -> Policy:
         problems.append(Cause("FieldValueInvalid", f'Invalid value: "{labels[PREFIX + label]}": {why}', path))
 
     def read(mode: str, fallback: str) -> Level:
-        name, minor = labels.get(PREFIX + mode, "privileged"), None
+        name, minor = labels.get(PREFIX + mode, defaults.get(mode, "privileged")), None
         if name not in LEVELS:
             invalid(mode, f"must be one of {', '.join(LEVELS)}")
             name = fallback
-        version = labels.get(f"{PREFIX}{mode}-version", "latest")
-        match = _VERSION.fullmatch(version)
+        version = labels.get(f"{PREFIX}{mode}-version", defaults.get(f"{mode}-version", "latest"))
+        match = VERSION.fullmatch(version)
         if match:
             minor = int(match[1])
         elif version != "latest":
@@ -75,7 +87,7 @@ def policy_of(labels: Mapping[str, str]) -> Policy:
 
     enforce, audit, warn = read("enforce", "restricted"), read("audit", "privileged"), read("warn", "privileged")
     is_enforced = labels.get(PREFIX + "enforce") in LEVELS
-    if PREFIX + "warn" not in labels and is_enforced and LEVELS.index(enforce.name) > 0:
+    if PREFIX + "warn" not in labels and is_enforced and LEVELS.index(enforce.name) > LEVELS.index(warn.name):
         has_version = f"{PREFIX}warn-version" in labels
         warn = Level(enforce.name, warn.minor if has_version else enforce.minor)
     return Policy(enforce, audit, warn, tuple(problems))
@@ -84,6 +96,11 @@ def policy_of(labels: Mapping[str, str]) -> Policy:
 class PodSecurity(Plugin):
     name = "PodSecurity"
     resources = frozenset((("", "namespaces"), ("", "pods"), *_TEMPLATES))
+
+    def __init__(self, context: AdmissionContext) -> None:
+        """Raises ValueError for a PodSecurityConfiguration that can't be used."""
+        super().__init__(context)
+        self._settings = read_settings(context.configuration.get(self.name) or {})
 
     async def validate(self, request: AdmissionRequest) -> None:
         if request.obj is None or request.operation not in ("CREATE", "UPDATE"):
@@ -99,9 +116,22 @@ class PodSecurity(Plugin):
 
     def _policy(self, namespace: str) -> Policy:
         found = self.reader.get(NAMESPACES, namespace)
-        return policy_of(((found or {}).get("metadata") or {}).get("labels") or {})
+        return policy_of(((found or {}).get("metadata") or {}).get("labels") or {}, self._settings.defaults)
+
+    def _exemption(self, request: AdmissionRequest, pod: Object) -> str:
+        """Why nobody looks at this pod: its namespace, its user or its runtime class; '' when somebody does."""
+        settings = self._settings
+        if request.namespace in settings.namespaces:
+            return "namespace"
+        if request.user.name in settings.usernames:
+            return "user"
+        return "runtimeClass" if spec_of(pod).get("runtimeClassName") in settings.runtime_classes else ""
 
     def _check_pod(self, request: AdmissionRequest, pod: Object) -> None:
+        exemption = self._exemption(request, pod)
+        if exemption:
+            request.annotate(PREFIX + "exempt", exemption)
+            return
         policy = self._policy(request.namespace)
         if request.old is not None and not _is_significant(pod, request.old):
             return
@@ -116,7 +146,7 @@ class PodSecurity(Plugin):
         template = obj
         for key in _TEMPLATES[request.info.group, request.info.resource]:
             template = template.get(key) or {}
-        if template:
+        if template and not self._exemption(request, template):
             policy = self._policy(request.namespace)
             self._audit(request, policy, template)
             self._warn(request, policy, template)
@@ -135,11 +165,17 @@ class PodSecurity(Plugin):
             request.warnings.append(f'would violate PodSecurity "{policy.warn}": {_text(found)}')
 
     def _check_namespace(self, request: AdmissionRequest, namespace: Object) -> None:
-        policy = policy_of(namespace["metadata"].get("labels") or {})
-        before = policy_of(((request.old or {}).get("metadata") or {}).get("labels") or {})
+        defaults = self._settings.defaults
+        policy = policy_of(namespace["metadata"].get("labels") or {}, defaults)
+        before = policy_of(((request.old or {}).get("metadata") or {}).get("labels") or {}, defaults)
         if policy.problems and (request.old is None or policy.problems != before.problems):
             raise Invalid.of("", "Namespace", namespace["metadata"].get("name", ""), policy.problems)
         if request.old is None or policy.enforce == before.enforce:
+            return
+        name = namespace["metadata"].get("name", "")
+        if name in self._settings.namespaces:
+            why = f"is exempt from Pod Security, and the policy ({_policy_text(policy)}) will be ignored"
+            request.warnings.append(f'namespace "{name}" {why}')
             return
         was, now = LEVELS.index(before.enforce.name), LEVELS.index(policy.enforce.name)
         if now > 0 and (policy.enforce.minor != before.enforce.minor or now > was):
@@ -162,6 +198,10 @@ class PodSecurity(Plugin):
             lines.append(f"{min(found_names)}{more}: {faults}")
         text = f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{level}"'
         return [text, *sorted(lines)]
+
+
+def _policy_text(policy: Policy) -> str:
+    return f"enforce={policy.enforce}, audit={policy.audit}, warn={policy.warn}"
 
 
 def _text(found: list[Violation]) -> str:

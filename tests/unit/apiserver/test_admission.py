@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from minikube_py.apiserver.admission.catalog import PLUGINS, build_admission, missing_plugins
+from minikube_py.apiserver.admission.catalog import PLUGINS, build_admission
 from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.bootstrap.certificates import make_key
@@ -40,9 +40,7 @@ def context(reader: DictReader) -> AdmissionContext:
 
 
 def plugin(context: AdmissionContext, name: str) -> AdmissionPlugin:
-    make = next(entry.make for entry in PLUGINS if entry.name == name)
-    assert make is not None
-    return make(context)
+    return next(entry.make for entry in PLUGINS if entry.name == name)(context)
 
 
 def pod(**spec: Any) -> Object:
@@ -52,18 +50,15 @@ def pod(**spec: Any) -> Object:
 # -- catalog
 
 
-def test_names_order_and_what_is_missing(context: AdmissionContext) -> None:
-    assert [p.name for p in build_admission(context)] == [
-        entry.name for entry in PLUGINS if entry.make and entry.is_default
-    ]
-    assert all(p.name == e.name for e in PLUGINS if e.make for p in [e.make(context)])
-    assert missing_plugins() == []
+def test_names_and_order(context: AdmissionContext) -> None:
+    assert [p.name for p in build_admission(context)] == [entry.name for entry in PLUGINS if entry.is_default]
+    limits = [{"type": "Server", "qps": 1, "burst": 1}]
+    context.configuration = {"EventRateLimit": {"limits": limits}}
+    assert [entry.make(context).name for entry in PLUGINS] == [entry.name for entry in PLUGINS]
     assert "PodSecurity" not in [p.name for p in build_admission(context, disable=["PodSecurity"])]
     assert "ExtendedResourceToleration" in [
         p.name for p in build_admission(context, enable=["ExtendedResourceToleration"])
     ]
-    with pytest.raises(ValueError, match="not available yet"):
-        build_admission(context, enable=["AlwaysPullImages"])
     with pytest.raises(ValueError, match="no admission plugin"):
         build_admission(context, disable=["Nonsense"])
 

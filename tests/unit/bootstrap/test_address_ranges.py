@@ -49,11 +49,16 @@ def test_ranges_are_remembered_and_named_ones_are_checked(tmp_path: Path) -> Non
     file, wanted = tmp_path / "ranges.json", NetworkConfig(cluster_domain="example.org")
     chosen = settle(wanted, taken, is_explicit=False, file=file, own_alias=OWN)
     assert (chosen.cluster_cidr, chosen.cluster_domain) == ("10.45.0.0/16", "example.org")
-    taken.clear()
-    assert settle(wanted, taken, is_explicit=False, file=file, own_alias=OWN) == chosen
-    assert settle(wanted, taken, is_explicit=True, file=file, own_alias=OWN) == wanted
-    taken.append(route("10.42.0.0/24"))
+    assert settle(wanted, [], is_explicit=False, file=file, own_alias=OWN) == chosen
     with pytest.raises(RuntimeError, match=r"10\.42\.0\.0/16 overlaps .* choose others with --cluster-cidr"):
         settle(wanted, taken, is_explicit=True, file=file, own_alias=OWN)
     file.write_text("{}")
     assert settle(wanted, taken, is_explicit=False, file=file, own_alias=OWN).cluster_cidr == "10.45.0.0/16"
+
+
+def test_ranges_that_were_taken_once_stay_the_clusters(tmp_path: Path) -> None:
+    file, wanted = tmp_path / "ranges.json", NetworkConfig()
+    assert settle(wanted, [], is_explicit=True, file=file, own_alias=OWN) == wanted
+    agents = [route("10.42.1.0/24", "mkube-2", "mkube agent node")]
+    assert settle(wanted, agents, is_explicit=True, file=file, own_alias=OWN) == wanted
+    assert settle(NetworkConfig(), agents, is_explicit=False, file=file, own_alias=OWN) == wanted
