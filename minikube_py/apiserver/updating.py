@@ -138,11 +138,15 @@ class _Attempt:
         if kind.namespaced:
             metadata["namespace"] = self.record.key.namespace
         kind.rules.default(self.new)
-        self.request = admission_request(self.call, "UPDATE", self.new, self.old)
+        view = self.form.view
+        new, old = (self.new, self.old) if view is None else (view.of(self.new), view.of(self.old))
+        self.request = admission_request(self.call, "UPDATE", new, old)
 
     async def mutate(self) -> None:
         if self.call.context.admission:
             await mutate(self.call, self.request)
+            if self.form.view is not None and self.request.obj is not None:
+                self.form.view.put(self.new, self.request.obj)
             self.call.kind.rules.default(self.new)
 
     async def store(self, *, is_applied: bool, is_admitted: bool) -> Answer:

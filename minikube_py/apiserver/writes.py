@@ -28,11 +28,27 @@ _STATUS_ON_CREATE = frozenset((("", "Node"),))
 _NOT_DESIRED = frozenset(("status", "metadata", "kind", "apiVersion"))
 
 
+class AdmittedView(Protocol):
+    """What admission sees in the object's place: a Scale where the object is scaled."""
+
+    def of(self, obj: Object) -> Object: ...
+
+    def put(self, obj: Object, view: Object) -> None:
+        """Takes over what admission changed in the view."""
+        ...
+
+
 class UpdateForm(Protocol):
-    """How an endpoint turns what a client sent into the object to store: the object itself, /status, /resize, ..."""
+    """How an endpoint turns what a client sent into the object to store: the object itself, /status, /resize, ...
+
+    view None: admission sees the object itself.
+    """
 
     subresource: str
     raises_generation: bool
+
+    @property
+    def view(self) -> AdmittedView | None: ...
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         """Put back, in place, whatever this endpoint does not let a client change."""
@@ -46,6 +62,7 @@ class WholeObject:
 
     subresource = ""
     raises_generation = True
+    view: AdmittedView | None = None
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         if "status" in kind.subresources:
@@ -63,6 +80,7 @@ class StatusOnly:
 
     subresource = "status"
     raises_generation = False
+    view: AdmittedView | None = None
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         for key in {*new, *old} - _NOT_DESIRED:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from minikube_py.apiserver.local_client import LocalClient
+from minikube_py.client.protocol import WriteOptions
 from minikube_py.objects.errors import ApiError, Invalid, Object
 from minikube_py.resources.kind import GVR
 from tests.support.admitting import admitting_cluster
@@ -198,3 +199,17 @@ async def test_what_does_not_compile_is_refused(client: LocalClient, mutation: O
     [cause] = (caught.value.details or {})["causes"]
     assert cause["field"] == field
     assert text in cause["message"]
+
+
+async def test_a_scale_can_be_changed(client: LocalClient) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await client.create(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": spec}, "default")
+    await install(
+        client,
+        patching("object.spec.replicas > 3 ? [JSONPatch{op: 'replace', path: '/spec/replicas', value: 3}] : []"),
+        resource="deployments/scale",
+    )
+    options = WriteOptions(subresource="scale")
+    await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": 9}}, "default", options=options)
+    assert (await client.get(DEPLOYMENTS, "d", "default"))["spec"]["replicas"] == 3

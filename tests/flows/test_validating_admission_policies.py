@@ -9,7 +9,7 @@ import pytest
 
 from minikube_py.apiserver.admission.validating_admission_policy import ValidatingAdmissionPolicy
 from minikube_py.apiserver.local_client import LocalClient
-from minikube_py.client.protocol import PatchType
+from minikube_py.client.protocol import PatchType, WriteOptions
 from minikube_py.objects.errors import ApiError, Invalid, Object
 from minikube_py.resources.kind import GVR
 from tests.support.admission import admission_context, admission_request, run
@@ -387,3 +387,17 @@ async def test_what_does_not_compile_is_refused(client: LocalClient, spec: Objec
     [cause] = (caught.value.details or {})["causes"]
     assert cause["field"] == field
     assert text in cause["message"]
+
+
+async def test_scaling_shows_a_scale(client: LocalClient) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await client.create(DEPLOYMENTS, {"metadata": {"name": "d"}, "spec": spec}, "default")
+    check = {"expression": "object.kind == 'Scale' && request.kind.group == 'autoscaling' && object.spec.replicas < 4 "
+                           "&& oldObject.spec.replicas == 1"}  # fmt: skip
+    await install(client, policy(check, matchConstraints=rules("deployments/scale", "apps", "UPDATE")))
+    scale = WriteOptions(subresource="scale")
+    with pytest.raises(ApiError, match="denied request"):
+        await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": 5}}, "default", options=scale)
+    await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": 3}}, "default", options=scale)
+    assert (await client.get(DEPLOYMENTS, "d", "default"))["spec"]["replicas"] == 3

@@ -147,7 +147,9 @@ class Constraints:
                 return None
         for kind in places.of(request.kind):
             if any(rule.matches(request, kind.gvr) for rule in self.rules):
-                return Match(kind.gvr, GVK(kind.group, kind.version, own.kind.kind))
+                # The body of a subresource that is a kind of its own, such as a Scale, stays as it is.
+                has_own_body = own.kind.kind != request.kind.kind
+                return Match(kind.gvr, own.kind if has_own_body else kind.gvk)
         return None
 
     def _matches_namespace(self, request: AdmissionRequest, reader: ObjectReader) -> bool:

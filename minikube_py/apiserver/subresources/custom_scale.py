@@ -21,11 +21,22 @@ from minikube_py.resources.schema_table import definition_of
 _KEPT_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
+class _ScaleView:
+    def __init__(self, paths: ScalePaths) -> None:
+        self._paths = paths
+
+    def of(self, obj: Object) -> Object:
+        return _scale(obj, self._paths, nested(obj, self._paths.spec_replicas))
+
+    def put(self, obj: Object, view: Object) -> None:
+        set_nested(obj, self._paths.spec_replicas, (view.get("spec") or {}).get("replicas") or 0)
+
+
 class _Scaled(WholeObject):
     subresource = "scale"
 
-
-_SCALED = _Scaled()
+    def __init__(self, paths: ScalePaths) -> None:
+        self.view = _ScaleView(paths)
 
 
 async def custom_scale(call: ApiCall) -> Answer:
@@ -41,9 +52,9 @@ async def custom_scale(call: ApiCall) -> Answer:
         name = sent.setdefault("metadata", {}).setdefault("name", call.info.name)
         if name != call.info.name:
             raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({call.info.name})")
-        answer = await change(call, lambda old: _scaled(old, sent, paths), _SCALED)
+        answer = await change(call, lambda old: _scaled(old, sent, paths), _Scaled(paths))
     elif verb == "patch":
-        answer = await change(call, _patcher(call, paths), _SCALED)
+        answer = await change(call, _patcher(call, paths), _Scaled(paths))
     else:
         raise MethodNotAllowed("the server does not allow this method on the requested resource", details={})
     return Answer(scale_of(answer.obj or {}, paths))
@@ -81,6 +92,10 @@ def scale_of(obj: Object, paths: ScalePaths) -> Object:
     wanted = nested(obj, paths.spec_replicas)
     if wanted is None:
         raise InternalError(f'the spec replicas field ".{".".join(paths.spec_replicas)}" does not exist')
+    return _scale(obj, paths, wanted)
+
+
+def _scale(obj: Object, paths: ScalePaths, wanted: int | None) -> Object:
     status: Object = {"replicas": nested(obj, paths.status_replicas) or 0}
     selector = nested(obj, paths.selector) if paths.selector else None
     if selector:

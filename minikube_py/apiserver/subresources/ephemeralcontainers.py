@@ -1,7 +1,7 @@
 """pods/ephemeralcontainers: adds debugging containers to a pod that runs; nothing else of it changes."""
 
 from minikube_py.apiserver.subresources.same_kind import same_kind
-from minikube_py.apiserver.writes import restore
+from minikube_py.apiserver.writes import AdmittedView, restore
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.core.pod import validate_whole
@@ -13,6 +13,7 @@ from minikube_py.resources.kind import ResourceKind
 class _EphemeralContainers:
     subresource = "ephemeralcontainers"
     raises_generation = True
+    view: AdmittedView | None = None
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         wanted = (new.get("spec") or {}).get("ephemeralContainers")

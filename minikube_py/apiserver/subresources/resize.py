@@ -1,7 +1,7 @@
 """pods/resize: changes the cpu and memory of containers while they run; nothing else of the pod changes."""
 
 from minikube_py.apiserver.subresources.same_kind import same_kind
-from minikube_py.apiserver.writes import restore
+from minikube_py.apiserver.writes import AdmittedView, restore
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.core.pod import validate_whole
@@ -15,6 +15,7 @@ _RESIZABLE = ("resources", "resizePolicy")
 class _Resize:
     subresource = "resize"
     raises_generation = True
+    view: AdmittedView | None = None
 
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         wanted = new.get("spec") or {}

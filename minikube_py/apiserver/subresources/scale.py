@@ -21,8 +21,17 @@ SCALE = GVK("autoscaling", "v1", "Scale")
 _KEPT_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
+class _ScaleView:
+    def of(self, obj: Object) -> Object:
+        return scale_of(obj)
+
+    def put(self, obj: Object, view: Object) -> None:
+        obj["spec"]["replicas"] = (view.get("spec") or {}).get("replicas") or 0
+
+
 class _Scaled(WholeObject):
     subresource = "scale"
+    view = _ScaleView()
 
 
 _SCALED = _Scaled()
