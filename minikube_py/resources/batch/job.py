@@ -74,6 +74,9 @@ def prepare_create(job: Object) -> None:
     selector = spec["selector"] = dict(spec.get("selector") or {})
     selector["matchLabels"] = dict(selector.get("matchLabels") or {})
     selector["matchLabels"].setdefault(UID_LABEL, uid)
+    if not job["metadata"].get("labels"):
+        # Kubernetes defaults them each time it reads the job, so that nobody ever sees it without.
+        job["metadata"]["labels"] = dict(labels)
 
 
 def validate(job: Object, errors: FieldErrors) -> None:

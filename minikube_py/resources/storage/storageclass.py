@@ -70,7 +70,7 @@ def _validate_topologies(terms: list[Object] | tuple[()], errors: FieldErrors) -
             if key in keys:
                 errors.duplicate(where.child("key"), key)
             keys.add(key)
-        if term in terms[:index]:
+        if any(is_same(term, earlier) for earlier in terms[:index]):
             errors.duplicate(at, "")
 
 
