@@ -11,7 +11,7 @@ from minikube_py.resources.apps import controllerrevision, daemonset, deployment
 from minikube_py.resources.authorization import reviews
 from minikube_py.resources.autoscaling import horizontalpodautoscaler
 from minikube_py.resources.batch import cronjob, job
-from minikube_py.resources.certificates import certificatesigningrequest, trust
+from minikube_py.resources.certificates import certificatesigningrequest, clustertrustbundle, podcertificaterequest
 from minikube_py.resources.coordination import lease
 from minikube_py.resources.core import (
     binding,
@@ -86,8 +86,8 @@ RULES: dict[tuple[str, str], KindRules] = {
     ("authorization.k8s.io", "SelfSubjectAccessReview"): reviews.SELF_ACCESS_RULES,
     ("authorization.k8s.io", "SubjectAccessReview"): reviews.ACCESS_RULES,
     ("certificates.k8s.io", "CertificateSigningRequest"): certificatesigningrequest.RULES,
-    ("certificates.k8s.io", "ClusterTrustBundle"): trust.BUNDLE_RULES,
-    ("certificates.k8s.io", "PodCertificateRequest"): trust.REQUEST_RULES,
+    ("certificates.k8s.io", "ClusterTrustBundle"): clustertrustbundle.RULES,
+    ("certificates.k8s.io", "PodCertificateRequest"): podcertificaterequest.RULES,
     ("coordination.k8s.io", "Lease"): lease.RULES,
     ("coordination.k8s.io", "LeaseCandidate"): lease.CANDIDATE_RULES,
     ("discovery.k8s.io", "EndpointSlice"): endpointslice.RULES,

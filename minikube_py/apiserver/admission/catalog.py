@@ -26,6 +26,7 @@ from minikube_py.apiserver.admission.owner_references_permission_enforcement imp
     OwnerReferencesPermissionEnforcement,
 )
 from minikube_py.apiserver.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
+from minikube_py.apiserver.admission.pod_certificate_signing import PodCertificateSigning
 from minikube_py.apiserver.admission.pod_node_selector import PodNodeSelector
 from minikube_py.apiserver.admission.pod_security import PodSecurity
 from minikube_py.apiserver.admission.pod_toleration_restriction import PodTolerationRestriction
@@ -76,6 +77,8 @@ PLUGINS: tuple[Entry, ...] = (
     Entry("CertificateRequestor", CertificateRequestor),
     Entry("CertificateApproval", CertificateApproval),
     Entry("CertificateSigning", CertificateSigning),
+    # In Kubernetes this is part of the kind's storage.
+    Entry("PodCertificateSigning", PodCertificateSigning),
     Entry("ClusterTrustBundleAttest", ClusterTrustBundleAttest),
     Entry("CertificateSubjectRestriction", CertificateSubjectRestriction),
     Entry("DefaultIngressClass", DefaultIngressClass),

@@ -12,7 +12,6 @@ from minikube_py.objects.errors import Object
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
 from minikube_py.resources.printing import AGE, NAME, NONE, age, human_duration, text
-from minikube_py.resources.value_rules import validate_domain_prefixed_path
 
 SPEC, CONDITIONS = Path("spec"), Path("status.conditions")
 USAGES = frozenset(
@@ -26,6 +25,7 @@ USAGES = frozenset(
 DECISIONS = ("Approved", "Denied")
 _PEM = re.compile(rb"-----BEGIN ([A-Z ]+)-----")
 SHORTEST = 600
+_LONGEST_SUBDOMAIN, _LONGEST_LABEL = 253, 63
 
 
 def prepare_update(new: Object, old: Object) -> None:
@@ -71,18 +71,24 @@ def pem_problem(encoded: str) -> str:
 
 def validate_signer_name(name: str, path: Path, errors: FieldErrors) -> None:
     """`domain/path`, where a path may name one object or a namespaced one."""
-    before = len(errors.causes)
-    validate_domain_prefixed_path(name, path, errors)
-    if len(errors.causes) > before:
+    if not name:
+        errors.required(path)
         return
-    domain, _, rest = name.partition("/")
-    for part in rest.split("."):
-        if not meta.dns1123_label(part) or not meta.dns1123_subdomain(rest):
-            break
-        errors.invalid_each(path, rest, meta.dns1123_subdomain(rest))
-        break
-    if "." not in domain:
+    domain, slash, rest = name.partition("/")
+    if not slash or "/" in rest:
+        errors.invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")
+        return
+    if len(domain) > _LONGEST_SUBDOMAIN:
+        errors.too_long(path, _LONGEST_SUBDOMAIN)
+    labels = domain.split(".")
+    for label in labels:
+        errors.invalid_each(path, domain, (f'validating label "{label}": {why}' for why in meta.dns1123_label(label)))
+    if len(labels) < 2:
         errors.invalid(path, domain, "should be a domain with at least two segments separated by dots")
+    for part in rest.split("."):
+        errors.invalid_each(path, rest, (f'validating label "{part}": {why}' for why in meta.dns1123_subdomain(part)))
+    if len(rest) > _LONGEST_SUBDOMAIN + 1 + _LONGEST_LABEL:
+        errors.too_long(path, _LONGEST_SUBDOMAIN + 1 + _LONGEST_LABEL)
 
 
 def validate_update(new: Object, _old: Object, errors: FieldErrors) -> None:

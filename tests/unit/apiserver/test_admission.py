@@ -12,10 +12,10 @@ from minikube_py.apiserver.admission.catalog import PLUGINS, build_admission
 from minikube_py.apiserver.admission.context import AdmissionContext
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.bootstrap.certificates import make_key
-from minikube_py.objects.errors import Forbidden, NotFound, Object
+from minikube_py.objects.errors import Forbidden, Invalid, NotFound, Object
 from minikube_py.resources.kind import GVR
 from tests.support.admission import admission_context, admission_request, run
-from tests.support.identity import user
+from tests.support.identity import binding, user
 from tests.support.object_reader import DictReader
 
 NAMESPACES = GVR("", "v1", "namespaces")
@@ -510,3 +510,30 @@ async def test_a_node_gets_tokens_for_its_own_pods_only(context: AdmissionContex
 
 async def test_others_are_not_restricted(context: AdmissionContext) -> None:
     await run(plugin(context, "NodeRestriction"), admission_request("CREATE", "nodes", node_object("any")))
+
+
+# -- PodCertificateSigning
+
+
+async def test_pod_certificates_are_answered_by_those_who_may_sign(context: AdmissionContext) -> None:
+    signing, path = plugin(context, "PodCertificateSigning"), "podcertificaterequests.certificates.k8s.io/status"
+    old = {"metadata": {"name": "r", "namespace": "web"}, "spec": {"signerName": "example.com/s"}}
+    new = {**old, "status": {"conditions": [{"type": "Denied"}]}}
+    jane = user("jane")
+    await run(signing, admission_request("UPDATE", path, {**old, "status": {}}, old, user=jane))
+    with pytest.raises(Invalid) as refused:
+        await run(signing, admission_request("UPDATE", path, new, old, user=jane))
+    assert refused.value.message == (
+        'PodCertificateRequest.certificates.k8s.io "r" is invalid: spec.signerName: Forbidden: '
+        'User "jane" is not permitted to "sign" for signer "example.com/s"'
+    )
+    sign = {"verbs": ["sign"], "apiGroups": ["certificates.k8s.io"], "resources": ["signers"]}
+    for names in (["example.com/s"], ["example.com/*"]):
+        context.rbac.observe(
+            "clusterroles", {"metadata": {"name": "sign"}, "rules": [{**sign, "resourceNames": names}]}
+        )
+        subject = {"kind": "User", "name": "jane"}
+        context.rbac.observe(
+            "clusterrolebindings", binding("ClusterRoleBinding", "b", ("ClusterRole", "sign"), subject)
+        )
+        await run(signing, admission_request("UPDATE", path, new, old, user=jane))
