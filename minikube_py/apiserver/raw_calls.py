@@ -1,6 +1,7 @@
 """Sends requests of any kind through the pipeline in process, from the stage behind authentication on."""
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from urllib.parse import parse_qsl, unquote
 
 import orjson
@@ -9,8 +10,9 @@ from minikube_py.apiserver.call import ByteChannel, MessageChannel, ResponseStre
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.pipeline import IN_PROCESS, Pipeline, run
 from minikube_py.apiserver.request_info import UserInfo
-from minikube_py.objects.errors import BadRequest, Object
+from minikube_py.objects.errors import BadRequest, InternalError, Object
 
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
 LOOPBACK = "127.0.0.1"
 """Where calls of this process come from, to those who ask for an address."""
 
@@ -57,4 +59,16 @@ async def call(pipeline: Pipeline, user: UserInfo, method: str, path: str, body:
     query = dict(reversed(parse_qsl(raw_query, keep_blank_values=True)))
     request = HttpRequest(method, unquote(plain), query, exchange.headers, exchange, user=user)
     reply = await run(pipeline, request, IN_PROCESS)
-    return Reply() if isinstance(reply, Taken) else reply
+    if isinstance(reply, Taken):
+        return Reply()
+    return reply if reply.stream is None else await _whole(reply, reply.stream)
+
+
+async def _whole(reply: Reply, stream: AsyncIterator[bytes]) -> Reply:
+    """An answer whose length was not known beforehand: that of another server. Raises InternalError for a huge one."""
+    body = bytearray()
+    async for part in stream:
+        body += part
+        if len(body) > MAX_ANSWER_BYTES:
+            raise InternalError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")
+    return replace(reply, body=bytes(body), stream=None)

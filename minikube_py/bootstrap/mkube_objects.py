@@ -1,4 +1,4 @@
-"""Writes what mkube adds to Kubernetes' own first objects: the DNS Service, the metrics API, controllers' roles."""
+"""Writes what mkube adds to Kubernetes' own first objects: the DNS Service, and more rights of controllers."""
 
 import asyncio
 import contextlib
