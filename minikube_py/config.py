@@ -176,6 +176,8 @@ class ServerConfig:
     autoscale_nodes: tuple[int, int] | None = None
     """The fewest and the most simulated nodes that the autoscaler keeps beside the others; None switches it off."""
     scale_down_unneeded_seconds: float = 600.0
+    load_balancer_address: str = "127.0.0.1"
+    """Where the TCP ports of LoadBalancer Services are opened on this machine; '' for nowhere."""
     disable_agent: bool = False
     network: NetworkConfig = NetworkConfig()
     has_named_ranges: bool = False
@@ -199,6 +201,10 @@ class ServerConfig:
             ipaddress.ip_address(self.bind_address)
         except ValueError:
             raise ConfigError(f"--bind-address {self.bind_address!r} is not an IP address") from None
+        try:
+            ipaddress.ip_address(self.load_balancer_address or "127.0.0.1")
+        except ValueError:
+            raise ConfigError(f"--load-balancer-address {self.load_balancer_address!r} is not an IP address") from None
         if not 0 <= self.https_listen_port <= 65535:
             raise ConfigError(f"--https-listen-port {self.https_listen_port} is not a port number")
         if self.container_runtime not in RUNTIMES:

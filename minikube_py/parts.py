@@ -17,6 +17,7 @@ from minikube_py.controllers.runner import run_controllers
 from minikube_py.kubelet.fake_node_group import GROUP, GROUP_LABEL, FakeNodeGroup
 from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
 from minikube_py.node import NodeOptions, running_node
+from minikube_py.proxy.local_listeners import LocalListeners
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.running_server import ApiParts, Server, start
 from minikube_py.scheduler.growth import CachedGrowthPlanner
@@ -61,6 +62,10 @@ def _start_controllers(
         scale_down_unneeded_seconds=server.config.scale_down_unneeded_seconds,
     )
     context = ControllerContext(client_for=api.controller, informers=informers, options=options, kinds=made.registry)
+    if server.config.load_balancer_address and server.config.container_runtime != "fake":
+        client, address = api.controller("service-controller"), server.config.load_balancer_address
+        listeners = LocalListeners(client, informers, server.nodes, address)
+        start(group, listeners.run(), "ports of load balancers")
     start(group, informers.run(), "controllers' informers")
     start(group, run_controllers(context), "controllers")
     start(group, watched.run(), "scheduler's informers")

@@ -43,6 +43,11 @@ _FOR_EVER = timedelta(days=36500)
     default="10.44.0.0/24",
     help="The range of addresses for Services of type LoadBalancer; '' gives none.",
 )
+@flag(
+    "--load-balancer-address",
+    default="127.0.0.1",
+    help="The address of this machine that their TCP ports are opened on as well; '' for none.",
+)
 @flag("--cluster-dns", default="10.43.0.10", help="The address of cluster DNS.")
 @flag("--cluster-domain", default="cluster.local", help="The cluster's DNS domain.")
 @flag(
@@ -82,6 +87,7 @@ def server(
     cluster_cidr: str,
     service_cidr: str,
     load_balancer_cidr: str,
+    load_balancer_address: str,
     cluster_dns: str,
     cluster_domain: str,
     write_kubeconfig: Path | None,
@@ -104,6 +110,7 @@ def server(
             docker_host=docker_host,
             nodes=nodes,
             fake_nodes=fake_nodes,
+            load_balancer_address=load_balancer_address,
             autoscale_nodes=parse_node_limits(autoscale_nodes),
             scale_down_unneeded_seconds=(parse_duration(scale_down_unneeded_time) or timedelta()).total_seconds(),
             disable_agent=disable_agent,

@@ -47,6 +47,7 @@ def test_the_address_works_and_honours_the_service(tmp_path: Path) -> None:
         url = f"http://{ip}:8000/"
         wait_for(lambda: fetch(url)[0] == 200, "the address answers")
         assert "Guestbook" in server.kubectl("exec", "deployment/store", "--", "wget", "-q", "-O", "-", url)
+        assert "Guestbook" in fetch("http://127.0.0.1:8000/")[1]
         described = server.kubectl("describe", "service", "public")
         assert "EnsuredLoadBalancer" in described
 
@@ -61,6 +62,7 @@ def test_the_address_works_and_honours_the_service(tmp_path: Path) -> None:
         patch = json.dumps({"spec": {"loadBalancerSourceRanges": ["198.51.100.0/24"]}})
         server.kubectl("patch", "service", "public", "-p", patch)
         wait_for(lambda: fetch(url)[0] == 0, "others are kept out")
+        assert fetch("http://127.0.0.1:8000/")[0] == 0
         server.kubectl("delete", "service", "public", "--timeout=10s")
         wait_for(lambda: ip not in nft(), "no rule is left")
 
