@@ -18,6 +18,7 @@ from minikube_py.apiserver.writes import (
     prepare_create,
     record_manager,
     validate_create,
+    validated,
 )
 from minikube_py.objects.errors import AlreadyExists, BadRequest, Object
 from minikube_py.objects.meta import deep_copy
@@ -71,7 +72,7 @@ async def _store(call: ApiCall, obj: Object, request: AdmissionRequest, *, is_ap
     allocator = allocator_of(call)
     allocation = allocator.before_create(obj) if allocator is not None else NO_ALLOCATION
     with Allocating(allocation, keep=not call.dry_run):
-        validate_create(kind, obj)
+        await validated(kind, lambda: validate_create(kind, obj))
         await admit(call, request)
         if not is_applied:
             metadata.pop("managedFields", None)

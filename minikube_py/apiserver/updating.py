@@ -22,6 +22,7 @@ from minikube_py.apiserver.writes import (
     prepare_update,
     record_manager,
     validate_update,
+    validated,
 )
 from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
 from minikube_py.objects.meta import deep_copy
@@ -156,7 +157,7 @@ class _Attempt:
         allocator = allocator_of(call)
         allocation = allocator.before_update(new, old) if allocator is not None else NO_ALLOCATION
         with Allocating(allocation, keep=not call.dry_run):
-            validate_update(kind, new, old, self.form)
+            await validated(kind, lambda: validate_update(kind, new, old, self.form))
             if not is_admitted:
                 await admit(call, self.request)
             if is_same(new, old) and not is_finished(new, old) and call.context.records.is_as_stored(kind, self.record):

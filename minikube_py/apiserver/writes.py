@@ -3,6 +3,8 @@
 creating.py, updating.py, patching.py and deleting.py are the writes themselves.
 """
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
@@ -18,6 +20,7 @@ from minikube_py.objects.field_set import FieldSet
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.schema_node import SchemaNode
 from minikube_py.resources import schema
+from minikube_py.resources.custom.rules import PATIENCE, TooLong
 from minikube_py.resources.fields import FieldErrors
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.resources.metadata import validate_metadata, validate_metadata_update
@@ -25,6 +28,8 @@ from minikube_py.store.protocol import Draft, Record
 
 # Kinds whose clients may set a status with the create call: a kubelet registers its node with one.
 _STATUS_ON_CREATE = frozenset((("", "Node"),))
+_ON_THE_LOOP = 50_000
+"""What the rules of a custom object may cost on the event loop: about 10 ms."""
 _NOT_DESIRED = frozenset(("status", "metadata", "kind", "apiVersion"))
 
 
@@ -201,6 +206,22 @@ def validate_update(kind: ResourceKind, new: Object, old: Object, form: UpdateFo
     validate_metadata_update(new, old, errors)
     form.validate(kind, new, old, errors)
     raise_invalid(kind, new, errors)
+
+
+async def validated(kind: ResourceKind, validate: Callable[[], None]) -> None:
+    """Validates; rules of a custom kind that take long are begun anew in a thread, where they don't hold the loop."""
+    if not kind.custom:
+        validate()
+        return
+    before = PATIENCE.set(_ON_THE_LOOP)
+    try:
+        validate()
+        return
+    except TooLong:
+        pass
+    finally:
+        PATIENCE.reset(before)
+    await asyncio.to_thread(validate)
 
 
 def raise_invalid(kind: ResourceKind, obj: Object, errors: FieldErrors) -> None:

@@ -251,3 +251,27 @@ async def test_a_restarted_server_serves_what_was_established() -> None:
         again = ApiServer(ApiServerOptions(StoreReader(cluster.store, built_in_kinds())))
         found = await again.local_client(client.user).get(TABS, "one", "default")
         assert found["spec"]["cron"] == "5 0 * * *"
+
+
+async def test_a_rule_that_takes_long_leaves_others_their_turn() -> None:
+    made = definition()
+    numbers = {"type": "array", "maxItems": 300, "items": {"type": "integer"}}
+    rules = [{"rule": "self.all(x, self.all(y, x != y || x == y))"}]
+    schema = {"type": "object", "properties": {"numbers": {**numbers, "x-kubernetes-validations": rules}}}
+    for version in made["spec"]["versions"]:
+        version["schema"] = {"openAPIV3Schema": schema}
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with test_cluster() as cluster:
+        client = cluster.client()
+        await established(client, made)
+        counting = asyncio.ensure_future(count())
+        await client.create(TABS, {"metadata": {"name": "a"}, "numbers": list(range(300))}, "default")
+        counting.cancel()
+    assert turns > 100

@@ -8,7 +8,8 @@ Source: apiextensions-apiserver pkg/apiserver/schema/cel, the CEL pages of the K
 import base64
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from minikube_py import clock
@@ -30,6 +31,12 @@ BUDGET = 10_000_000
 """What all rules of an object may cost together, as in Kubernetes."""
 _UNBOUNDED = 1_000_000
 _MAX_MESSAGE = 5 * 1024
+PATIENCE: ContextVar[int] = ContextVar("patience", default=BUDGET)
+"""What the rules of an object may cost before TooLong ends them, set by who can run them elsewhere then."""
+
+
+class TooLong(Exception):
+    """The rules take longer than there is patience for; nothing is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +113,11 @@ def largest_list(place: Structural) -> int:
 
 @dataclass
 class Budget:
-    """What the rules of one object may still cost; negative: it is used up."""
+    """What the rules of one object may still cost; negative: it is used up. `patience` is what they may cost where they
+    are run now."""
 
     left: int = BUDGET
+    patience: int = field(default_factory=lambda: PATIENCE.get())
 
 
 @dataclass(frozen=True)
@@ -172,10 +181,14 @@ def _run(rules: RuleSet, states: tuple[Any, Any], path: Path, errors: FieldError
             errors.invalid(path, place.type, f"rule compile error: {rule.error}")
             continue
         try:
-            found, cost = rule.program.measure(variables, min(PER_CALL_LIMIT, budget.left))
+            limit = min(PER_CALL_LIMIT, budget.left)
+            found, cost = rule.program.measure(variables, min(limit, budget.patience))
             budget.left -= cost
+            budget.patience -= cost
             is_satisfied = found is True
         except CostExceeded:
+            if budget.patience < limit:
+                raise TooLong from None
             why = f"call cost exceeds limit for rule: {rule.shown}"
             if budget.left < PER_CALL_LIMIT:
                 why = "validation failed due to running out of cost budget"

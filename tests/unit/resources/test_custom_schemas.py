@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from minikube_py.objects.meta import deep_copy
+from minikube_py.resources.apiextensions.expression_rules import validate_expressions
 from minikube_py.resources.apiextensions.structural_rules import validate_structural
 from minikube_py.resources.custom import cleaning
 from minikube_py.resources.custom.checks import MISSING, ValueCheck
 from minikube_py.resources.custom.invariants import validate_embedded, validate_lists
 from minikube_py.resources.custom.json_path import find
 from minikube_py.resources.custom.json_path import parse as parse_path
-from minikube_py.resources.custom.rules import RuleSet
+from minikube_py.resources.custom.rules import PATIENCE, RuleSet, TooLong
 from minikube_py.resources.custom.structural import parse
 from minikube_py.resources.fields import FieldErrors, Path
 
@@ -338,3 +339,27 @@ def test_a_costly_rule_is_not_run() -> None:
     assert len(found) == 1
     assert "call cost exceeds limit" in found[0]
     assert run(schema, {"list": [1] * 10}) == []
+
+
+def test_rules_end_where_there_is_no_patience_for_them() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"list": {"type": "array", "items": {"type": "integer"}}},
+        "x-kubernetes-validations": [rule("self.list.all(x, self.list.all(y, x != y || x == y))")],
+    }
+    assert run(schema, {"list": list(range(150))}) == []
+    before = PATIENCE.set(10_000)
+    try:
+        with pytest.raises(TooLong):
+            run(schema, {"list": list(range(150))})
+        assert run(schema, {"list": [1, 2]}) == []
+    finally:
+        PATIENCE.reset(before)
+
+
+def test_rules_are_checked_for_types_when_they_are_written() -> None:
+    errors = FieldErrors()
+    schema = numbers(rule("self.a == 'x'"), rule("quantity(self.__namespace__).isGreaterThan(quantity('1'))"))
+    validate_expressions(parse(schema), Path("s"), errors)
+    [text] = complaints(errors)
+    assert "compilation failed: ERROR: <input>:1:8: found no matching overload for '_==_'" in text
