@@ -9,6 +9,8 @@ from minikube_py.bootstrap.pki import LEAF_LIFETIME, Pki
 if TYPE_CHECKING:
     from minikube_py.bootstrap.certificates import Authority
 
+# As kube-controller-manager's signers: only the end of long-lived certificates moves back with their start.
+_BACKDATE, _SHORT = timedelta(minutes=5), timedelta(hours=8)
 _USAGES = {"client auth": "client", "server auth": "server"}
 
 
@@ -47,7 +49,8 @@ class CertificateSigner:
             [str(o.value) for o in organizations],
             names,
             [_USAGES[u] for u in usages if u in _USAGES],
-            min(timedelta(seconds=seconds), LEAF_LIFETIME) if seconds else LEAF_LIFETIME,
+            _lifetime(seconds),
+            _BACKDATE,
         )
         authority = self._authority("server-ca" if serving else "client-ca")
         return making.to_pem(making.sign_leaf(authority, parsed.public_key(), wanted))
@@ -56,3 +59,8 @@ class CertificateSigner:
         if name not in self._authorities:
             self._authorities[name] = self._pki.authority(name)
         return self._authorities[name]
+
+
+def _lifetime(seconds: int) -> timedelta:
+    wanted = min(timedelta(seconds=seconds), LEAF_LIFETIME) if seconds else LEAF_LIFETIME
+    return wanted if wanted < _SHORT else wanted - _BACKDATE

@@ -41,6 +41,7 @@ class LeafRequest:
     names: Sequence[str] = ()
     usages: Sequence[str] = ("client",)
     lifetime: timedelta = timedelta(days=365)
+    backdate: timedelta = BACKDATE
 
 
 def make_key() -> ec.EllipticCurvePrivateKey:
@@ -101,7 +102,7 @@ def sign_leaf(authority: Authority, public_key: CertificatePublicKeyTypes, reque
         .issuer_name(authority.certificate.subject)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(_whole(now - BACKDATE))
+        .not_valid_before(_whole(now - request.backdate))
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(encrypts_keys=isinstance(public_key, rsa.RSAPublicKey)), critical=True)

@@ -65,6 +65,8 @@ def test_lifetimes(pki: Pki, seconds: int, days: int) -> None:
     certificate = x509.load_pem_x509_certificate(CertificateSigner(pki).sign(request(), NODE_USAGES, seconds=seconds))
     left = certificate.not_valid_after_utc - clock.now()
     assert abs(left - dt.timedelta(days=days)) < dt.timedelta(minutes=11)
+    whole = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    assert whole == (dt.timedelta(days=days) if days else dt.timedelta(seconds=seconds, minutes=5))
 
 
 def test_garbage_is_a_value_error(pki: Pki) -> None:

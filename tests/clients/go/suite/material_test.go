@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"math/big"
+	"testing"
 	"time"
 )
 
@@ -50,3 +51,10 @@ func newKeyMaterial(subject pkix.Name) (keyMaterial, error) {
 }
 
 func base64Text(data []byte) string { return base64.StdEncoding.EncodeToString(data) }
+
+func fromBase64URL(t *testing.T, text string) []byte {
+	t.Helper()
+	data, err := base64.RawURLEncoding.DecodeString(text)
+	must(t, err)
+	return data
+}
