@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from email.utils import format_datetime
+from typing import Protocol
 
 import orjson
 
@@ -25,7 +26,7 @@ from minikube_py.apiserver.openapi_paths import (
     write_v2,
     write_v3,
 )
-from minikube_py.apiserver.openapi_schemas import closure, plain_v2, schemas_v2, schemas_v3
+from minikube_py.apiserver.openapi_schemas import closure, head_v2, head_v3, plain_v2, schemas_v2, schemas_v3, with_head
 from minikube_py.objects.errors import Object, UnknownPath
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.resources.registry import KindRegistry
@@ -36,6 +37,12 @@ _ALWAYS = tuple(_META + name for name in ("Status", "DeleteOptions", "WatchEvent
 _IMMUTABLE = "public, immutable"
 
 CustomSchema = Callable[[ResourceKind], Object | None]
+
+
+class Head(Protocol):
+    """Gives the properties that all objects or lists have."""
+
+    def __call__(self, *, is_list: bool = False) -> Object: ...
 
 
 class OpenApi:
@@ -122,7 +129,7 @@ class OpenApi:
 
     def _write_v3(self, kinds: list[ResourceKind]) -> bytes:
         schemas = schemas_v3(closure(_definition_names(kinds)))
-        schemas.update(self._custom_schemas(kinds, "#/components/schemas/", lambda schema: schema))
+        schemas.update(self._custom_schemas(kinds, "#/components/schemas/", lambda schema: schema, head_v3))
         paths: Object = {}
         for kind in kinds:
             paths.update(paths_of(kind, write_v3))
@@ -139,7 +146,7 @@ class OpenApi:
 
     def _write_v2(self, kinds: list[ResourceKind]) -> bytes:
         schemas = schemas_v2(definitions())
-        schemas.update(self._custom_schemas(kinds, "#/definitions/", plain_v2))
+        schemas.update(self._custom_schemas(kinds, "#/definitions/", plain_v2, head_v2))
         paths: Object = {}
         for kind in kinds:
             paths.update(paths_of(kind, write_v2))
@@ -155,7 +162,7 @@ class OpenApi:
         return orjson.dumps(document)
 
     def _custom_schemas(
-        self, kinds: Iterable[ResourceKind], prefix: str, convert: Callable[[Object], Object]
+        self, kinds: Iterable[ResourceKind], prefix: str, convert: Callable[[Object], Object], head: Head
     ) -> Object:
         found: Object = {}
         for kind in kinds:
@@ -164,20 +171,16 @@ class OpenApi:
             name = schema_name(kind)
             gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
             schema = self._custom_schema(kind) or {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-            body = dict(convert(schema))
+            body = dict(convert(with_head(schema, head())))
             # Where anything may stand, version 2 has no properties: kubectl would take them for all there are.
             if kind.custom and "properties" in body:
-                body["properties"] = {
-                    **(body.get("properties") or {}), "metadata": {"$ref": f"{prefix}{_META}ObjectMeta"},
-                }  # fmt: skip
+                body["properties"] = {**(body.get("properties") or {}), **head()}
             found[name] = {**body, "x-kubernetes-group-version-kind": [gvk]}
             found[list_name(kind)] = {
                 "type": "object",
                 "required": ["items"],
                 "properties": {
-                    "apiVersion": {"type": "string"},
-                    "kind": {"type": "string"},
-                    "metadata": {"$ref": f"{prefix}{_META}ListMeta"},
+                    **head(is_list=True),
                     "items": {"type": "array", "items": {"$ref": f"{prefix}{name}"}},
                 },
                 "x-kubernetes-group-version-kind": [{**gvk, "kind": f"{kind.kind}List"}],

@@ -106,6 +106,35 @@ def _plain(schema: Object) -> Object:
     return out
 
 
+_ANY_OBJECT, _ANY_LIST = "io.k8s.api.core.v1.Namespace", "io.k8s.api.core.v1.NamespaceList"
+_HEAD = ("apiVersion", "kind", "metadata")
+
+
+def head_v3(*, is_list: bool = False) -> Object:
+    """The properties that every object has, or every list, described as those of built-in kinds."""
+    return _head(_V3, is_list)
+
+
+def head_v2(*, is_list: bool = False) -> Object:
+    return _head(_V2, is_list)
+
+
+def _head(prefix: str, is_list: bool) -> Object:
+    properties = _schema(_ANY_LIST if is_list else _ANY_OBJECT, {}, prefix)["properties"]
+    return {key: properties[key] for key in _HEAD}
+
+
+def with_head(schema: Object, head: Object) -> Object:
+    """A custom schema with the properties of an object where it embeds objects. Changes the tree it is given."""
+    if schema.get("x-kubernetes-embedded-resource") and isinstance(schema.get("properties", {}), dict):
+        schema["properties"] = {**(schema.get("properties") or {}), **head}
+    children = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
+    for child in children:
+        if isinstance(child, dict):
+            with_head(child, head)
+    return schema
+
+
 def _schema(name: str, special: dict[str, Object], prefix: str) -> Object:
     described = descriptions().get(name) or {}
     if name in special:

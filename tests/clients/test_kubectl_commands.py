@@ -178,8 +178,8 @@ def test_run_and_scale(kubectl: Namespace) -> None:
 
 def test_apply_to_what_exists(kubectl: Namespace) -> None:
     kubectl("create", "-f", "-", text=CONTROLLER)
-    kubectl("apply", "-f", "-", text=CONTROLLER.replace("labels: {app: agnhost, role: primary}}\nspec:\n  replicas",
-                                                        "labels: {app: agnhost, role: primary, kubectl.kubernetes.io/apply-test: ADDED}}\nspec:\n  replicas"))  # fmt: skip
+    labelled = CONTROLLER.replace("role: primary}}\nspec", "role: primary, apply-test: ADDED}}\nspec", 1)
+    kubectl("apply", "-f", "-", text=labelled)
     assert "ADDED" in kubectl("get", "rc", "agnhost-primary", "-o", "jsonpath={.metadata.labels}")
     open_service = SERVICE.replace("spec:\n", "spec:\n  type: NodePort\n")
     kubectl("create", "-f", "-", text=open_service)
