@@ -16,7 +16,8 @@ from tests.support.server_process import TestServer, running_server
 pytestmark = pytest.mark.client
 
 AREAS = (
-    "Matrix", "Discovery", "Fields", "Table", "Definition", "Apply", "Watch", "List", "Garbage", "Namespace", "Quota", "Auth",
+    "Matrix", "Discovery", "Fields", "Table", "Definition", "Apply", "Watch", "List", "Garbage", "Namespace", "Quota",
+    "Auth",
 )  # fmt: skip
 
 
