@@ -18,7 +18,6 @@ Object = dict[str, Any]
 
 AT_ONCE = 48
 PATIENCE_SECONDS = 900.0
-_NAME = re.compile(rb'"name":"([^"]+)"')
 
 
 class Api:
@@ -80,13 +79,12 @@ async def connected(server: MeasuredServer) -> AsyncIterator[Api]:
 
 
 class Seen:
-    """Follows a selection of objects by watch: the names that are in it, and how many ever came into it."""
+    """Follows a selection of objects by watch: how many ever came into it, and how many left it."""
 
     def __init__(self, api: Api, path: str, selector: str = "") -> None:
         self._api = api
         self._path = f"{path}?watch=1" + (f"&{selector}" if selector else "")
-        self.present: set[bytes] = set()
-        self.came = 0
+        self.came = self.left = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -102,16 +100,8 @@ class Seen:
     async def _follow(self) -> None:
         async for line in self._api.lines(self._path):
             kind = line[9:10]  # {"type":"ADDED"...
-            if kind not in b"AD":
-                continue
-            name = _NAME.search(line)
-            if name is None:
-                continue
-            if kind == b"A":
-                self.present.add(name[1])
-                self.came += 1
-            else:
-                self.present.discard(name[1])
+            self.came += kind == b"A"
+            self.left += kind == b"D"
             self._changed.set()
 
     async def until(self, count: int) -> float:
@@ -119,7 +109,7 @@ class Seen:
         return await self._until(lambda: self.came >= count)
 
     async def until_empty(self) -> float:
-        return await self._until(lambda: not self.present)
+        return await self._until(lambda: self.left >= self.came)
 
     async def _until(self, holds: Callable[[], bool]) -> float:
         deadline = time.perf_counter() + PATIENCE_SECONDS
@@ -132,5 +122,5 @@ class Seen:
                 await asyncio.wait_for(self._changed.wait(), 5)
             except TimeoutError:
                 if time.perf_counter() > deadline:
-                    raise TimeoutError(f"{self._path}: {len(self.present)} now, {self.came} came") from None
+                    raise TimeoutError(f"{self._path}: {self.came} came, {self.left} left") from None
         return time.perf_counter()

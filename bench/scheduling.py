@@ -69,6 +69,15 @@ async def label_zones(api: Api, zones: tuple[str, ...]) -> None:
     await asyncio.gather(*(work() for _ in range(16)))
 
 
+async def settled(api: Api) -> None:
+    """Until the server has nothing left to do (events are written when there is nothing better)."""
+    used = 1.0
+    while used > 0.2:
+        before = api.cpu
+        await asyncio.sleep(1)
+        used = api.cpu - before
+
+
 async def churn(api: Api) -> None:
     """Once a second a node, a Service and an urgent pod that fits nowhere are made anew."""
     unschedulable = pod(cpu="500", priorityClassName="urgent")(0)
@@ -99,6 +108,7 @@ async def measure(workload: Workload, nodes: int, profile: str = "") -> None:
                 wanted = running.came + pods.count(nodes)
                 await api.create(pods_of(pods.namespace), pods.objects(nodes))
                 await running.until(wanted)
+        await settled(api)
         background: asyncio.Task[None] | None = None
         if workload.has_churn:
             background = asyncio.create_task(churn(api))

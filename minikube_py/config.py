@@ -194,6 +194,7 @@ class ServerConfig:
     enable_admission_plugins: tuple[str, ...] = ()
     disable_admission_plugins: tuple[str, ...] = ()
     admission_config_file: Path | None = None
+    kube_scheduler_config: Path | None = None
     event_ttl_seconds: float = DEFAULT_EVENT_TTL_SECONDS
 
     def __post_init__(self) -> None:

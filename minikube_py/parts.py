@@ -20,6 +20,7 @@ from minikube_py.node import NodeOptions, running_node
 from minikube_py.proxy.local_listeners import LocalListeners
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.running_server import ApiParts, Server, start
+from minikube_py.scheduler.configuration.settings import DEFAULT_CONFIGURATION
 from minikube_py.scheduler.growth import CachedGrowthPlanner
 from minikube_py.scheduler.scheduler import Scheduler
 
@@ -69,7 +70,7 @@ def _start_controllers(
     start(group, informers.run(), "controllers' informers")
     start(group, run_controllers(context), "controllers")
     start(group, watched.run(), "scheduler's informers")
-    scheduler = Scheduler(scheduler_client, watched)
+    scheduler = Scheduler(scheduler_client, watched, server.scheduling or DEFAULT_CONFIGURATION)
     start(group, scheduler.run(), "scheduler")
     api.server.metrics.add(context.queues.families)
     api.server.metrics.add(scheduler.counts.families)

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minikube_py.api import Api
 from minikube_py.bootstrap.cluster_files import ClusterFiles
@@ -13,6 +13,9 @@ from minikube_py.bootstrap.pki import Pki
 from minikube_py.client.connected_nodes import ConnectedNodes
 from minikube_py.config import ServerConfig
 from minikube_py.resources.registry import KindRegistry
+
+if TYPE_CHECKING:  # it comes with the scheduler, which is loaded when the API is up
+    from minikube_py.scheduler.configuration.settings import SchedulerConfiguration
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Server:
         self.port = config.https_listen_port
         self.is_ready = False
         self.ssl_context: ssl.SSLContext | None = None
+        self.scheduling: "SchedulerConfiguration | None" = None
 
     @property
     def url(self) -> str:

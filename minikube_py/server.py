@@ -46,6 +46,10 @@ async def run_server(config: ServerConfig) -> None:
             raise RuntimeError(problem)
         config = replace(config, network=_settled_network(config))
     server = Server(config)
+    if config.kube_scheduler_config is not None:
+        from minikube_py.scheduling_file import read_scheduling  # noqa: PLC0415 (the scheduler is loaded after the API)
+
+        server.scheduling = await asyncio.to_thread(read_scheduling, config.kube_scheduler_config)
     cluster_id, pki = await asyncio.to_thread(_prepare_files, server)
     registry = built_in_kinds(config.runtime_config)
     async with server.stack as stack:

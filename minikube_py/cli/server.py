@@ -67,6 +67,14 @@ _FOR_EVER = timedelta(days=36500)
     help="Where objects are kept; memory:// keeps nothing.",
 )
 @flag("--runtime-config", default="", metavar="GROUP/VERSION=true|false,...", help="API versions to switch on or off.")
+@flag(
+    "--kube-scheduler-config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    show_default="Kubernetes' defaults",
+    metavar="FILE",
+    help="Scheduling profiles (kubescheduler.config.k8s.io/v1 KubeSchedulerConfiguration).",
+)
 @flag("--event-ttl", default="168h", metavar="TIME", help="How long Events are kept; 0 is for ever.")
 @access_flags
 @flag(
@@ -95,6 +103,7 @@ def server(
     tls_san: tuple[str, ...],
     datastore_endpoint: str,
     runtime_config: str,
+    kube_scheduler_config: Path | None,
     event_ttl: str,
     log_level: str,
     **access: Any,
@@ -121,6 +130,7 @@ def server(
             tls_sans=tls_san,
             datastore_endpoint=datastore_endpoint,
             runtime_config=parse_runtime_config(runtime_config),
+            kube_scheduler_config=kube_scheduler_config.absolute() if kube_scheduler_config is not None else None,
             event_ttl_seconds=(parse_duration(event_ttl) or _FOR_EVER).total_seconds(),
             **access_settings(access),
         )

@@ -1,6 +1,6 @@
 """Feeds what informers report into the scheduler's snapshot and queue, and wakes pods that a change may help."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
 from minikube_py.objects.errors import Object
@@ -8,6 +8,7 @@ from minikube_py.reconciling.informer import DELETED, InformerEvent, InformerSet
 from minikube_py.resources.kind import GVR
 from minikube_py.scheduler.framework import Wake
 from minikube_py.scheduler.pod_info import PodInfo, read_pod
+from minikube_py.scheduler.profile import DEFAULT_SCHEDULER
 from minikube_py.scheduler.queue import SchedulingQueue
 from minikube_py.scheduler.snapshot import Snapshot
 from minikube_py.scheduler.views import CLAIMS, STORAGE_CLASSES, VOLUMES
@@ -18,13 +19,18 @@ _NAMESPACES = GVR("", "v1", "namespaces")
 
 
 class ChangeFeed:
-    """assumed holds the pods that were given a node which the watch has not confirmed yet."""
+    """assumed holds the pods that were given a node which the watch has not confirmed yet.
 
-    def __init__(self, informers: InformerSet, snapshot: Snapshot, queue: SchedulingQueue, scheduler: str) -> None:
+    schedulers: the names whose pods are put into the queue.
+    """
+
+    def __init__(
+        self, informers: InformerSet, snapshot: Snapshot, queue: SchedulingQueue, schedulers: Collection[str]
+    ) -> None:
         self.assumed: dict[str, PodInfo] = {}
         self._snapshot = snapshot
         self._queue = queue
-        self._scheduler = scheduler
+        self._schedulers = schedulers
         self._handlers: dict[GVR, Callable[[InformerEvent], None]] = {
             _NAMESPACES: self._namespace_changed,
             _NODES: self._node_changed,
@@ -95,7 +101,7 @@ class ChangeFeed:
 
     def _pod_pending(self, pod: Object, previous: Object | None) -> None:
         spec, uid = pod["spec"], pod["metadata"]["uid"]
-        ours = spec.get("schedulerName", "default-scheduler") == self._scheduler
+        ours = scheduler_of(pod) in self._schedulers
         if not ours or spec.get("schedulingGates") or pod["metadata"].get("deletionTimestamp"):
             self._queue.remove(uid)
             return
@@ -138,6 +144,11 @@ class ChangeFeed:
 
     def _storage_changed(self, _event: InformerEvent) -> None:
         self._queue.wake(Wake.STORAGE)
+
+
+def scheduler_of(pod: Object) -> str:
+    """The name of the scheduler that the pod wants."""
+    return pod["spec"].get("schedulerName") or DEFAULT_SCHEDULER
 
 
 def _is_finished(pod: Object) -> bool:

@@ -3,7 +3,7 @@
 Source: pkg/scheduler/metrics/metrics.go.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from minikube_py.prometheus import Family, Histogram, Sample, exponential, single
 from minikube_py.scheduler.queue import SchedulingQueue
@@ -14,24 +14,27 @@ _COUNT_BOUNDS = exponential(1, 2, 5)
 
 
 class SchedulerCounts:
-    """Plain numbers of one profile; `families` is a prometheus.Collector."""
+    """Plain numbers of all profiles; `families` is a prometheus.Collector."""
 
-    def __init__(self, profile: str, queue: SchedulingQueue) -> None:
-        self._profile = profile
+    def __init__(self, profiles: Iterable[str], queue: SchedulingQueue) -> None:
         self._queue = queue
-        self.attempts = {result: Histogram(_ATTEMPT_BOUNDS) for result in ("scheduled", "unschedulable", "error")}
+        self.attempts = {
+            (profile, result): Histogram(_ATTEMPT_BOUNDS)
+            for profile in profiles
+            for result in ("scheduled", "unschedulable", "error")
+        }
         self.whole = Histogram(_WHOLE_BOUNDS)
         self.attempts_a_pod = Histogram(_COUNT_BOUNDS)
         self.victims = Histogram(_COUNT_BOUNDS)
         self.preemptions = 0
 
-    def decided(self, is_scheduled: bool, seconds: float) -> None:
+    def decided(self, profile: str, is_scheduled: bool, seconds: float) -> None:
         """One pod was decided on."""
-        self.attempts["scheduled" if is_scheduled else "unschedulable"].observe(seconds)
+        self.attempts[profile, "scheduled" if is_scheduled else "unschedulable"].observe(seconds)
 
-    def failed(self) -> None:
+    def failed(self, profile: str) -> None:
         """A decision could not be written down."""
-        self.attempts["error"].observe(0.0)
+        self.attempts[profile, "error"].observe(0.0)
 
     def bound(self, attempts: int, seconds: float) -> None:
         """A pod has its node, so long after it came and after so many attempts."""
@@ -50,9 +53,9 @@ class SchedulerCounts:
             "scheduler_scheduling_attempt_duration_seconds", "histogram", "How long an attempt took.", by_result
         )
         algorithm = Histogram(_ATTEMPT_BOUNDS)
-        for result, histogram in self.attempts.items():
-            attempts.add(self._profile, result, value=histogram.count)
-            durations.add(self._profile, result, value=histogram)
+        for (profile, result), histogram in self.attempts.items():
+            attempts.add(profile, result, value=histogram.count)
+            durations.add(profile, result, value=histogram)
             algorithm.add(histogram)
         yield from (attempts, durations)
         yield _histogram("scheduler_scheduling_algorithm_duration_seconds", "How long decisions took.", algorithm)

@@ -24,6 +24,7 @@ class Profile:
     preempts: bool = True
     candidates_percent: int = 10
     candidates_least: int = 100
+    bind_timeout_seconds: float = 600.0
     local_filters: tuple[Filter, ...] = field(init=False)
     wide_filters: tuple[Filter, ...] = field(init=False)
     local_scores: tuple[tuple[LocalScore, int], ...] = field(init=False)

@@ -26,17 +26,20 @@ class Waiting:
     attempts: int = 0
     rules: set[str] = field(default_factory=set)
 
-    @property
-    def backoff_seconds(self) -> float:
-        doublings = min(max(self.attempts - 1, 0), 10)
-        return min(_FIRST_BACKOFF_SECONDS * float(2**doublings), _LONGEST_BACKOFF_SECONDS)
-
 
 class SchedulingQueue:
     """wakes says whether a change is worth another try for a pod refused by a rule."""
 
-    def __init__(self, wakes: Callable[[str, Wake], bool]) -> None:
+    def __init__(
+        self,
+        wakes: Callable[[str, Wake], bool],
+        *,
+        first_backoff_seconds: float = _FIRST_BACKOFF_SECONDS,
+        longest_backoff_seconds: float = _LONGEST_BACKOFF_SECONDS,
+    ) -> None:
         self._wakes = wakes
+        self._first_backoff = first_backoff_seconds
+        self._longest_backoff = longest_backoff_seconds
         self._active: list[tuple[int, float, int, str]] = []
         self._entries: dict[str, Waiting] = {}
         self._is_active: set[str] = set()
@@ -113,7 +116,7 @@ class SchedulingQueue:
     def retry(self, entry: Waiting) -> None:
         """An error that has nothing to do with the pod: try again after the back-off."""
         if entry.pod.uid in self._entries:
-            self._back_off(entry, entry.backoff_seconds)
+            self._back_off(entry, self._backoff_seconds(entry))
 
     # --- changes in the cluster ---------------------------------------------------------------------------------------
 
@@ -124,6 +127,10 @@ class SchedulingQueue:
             if self._helps(entry, wake) and (might_help is None or might_help(entry.pod)):
                 self._to_backoff_or_active(entry)
 
+    def _backoff_seconds(self, entry: Waiting) -> float:
+        doublings = min(max(entry.attempts - 1, 0), 10)
+        return min(self._first_backoff * float(2**doublings), self._longest_backoff)
+
     def _helps(self, entry: Waiting, wake: Wake) -> bool:
         return not entry.rules or any(self._wakes(rule, wake) for rule in entry.rules)
 
@@ -133,7 +140,7 @@ class SchedulingQueue:
         left = 0.0
         if entry.attempts:
             since = rested_since if rested_since is not None else asyncio.get_running_loop().time()
-            left = since + entry.backoff_seconds - asyncio.get_running_loop().time()
+            left = since + self._backoff_seconds(entry) - asyncio.get_running_loop().time()
         if uid in self._backing_off:
             return
         if left > 0:

@@ -14,7 +14,8 @@ from minikube_py.objects.errors import ApiError, NotFound, Object
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
 from minikube_py.resources.kind import GVR
-from minikube_py.scheduler.changes import ChangeFeed
+from minikube_py.scheduler.changes import ChangeFeed, scheduler_of
+from minikube_py.scheduler.configuration.settings import DEFAULT_CONFIGURATION, SchedulerConfiguration
 from minikube_py.scheduler.decide import decide
 from minikube_py.scheduler.filters.catalog import FILTERS
 from minikube_py.scheduler.framework import Wake
@@ -22,6 +23,7 @@ from minikube_py.scheduler.metrics import SchedulerCounts
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.preemption import Preemption, Victims, preempt
+from minikube_py.scheduler.profile import Profile, by_name
 from minikube_py.scheduler.queue import SchedulingQueue, Waiting
 from minikube_py.scheduler.snapshot import Snapshot
 from minikube_py.scheduler.views import CachedOwners, CachedStorage
@@ -29,7 +31,6 @@ from minikube_py.scheduler.volumes import VolumeBinder
 
 log = logging.getLogger(__name__)
 
-DEFAULT_SCHEDULER = "default-scheduler"
 _SLICE_SECONDS = 0.005
 _PODS = GVR("", "v1", "pods")
 _BUDGETS = GVR("policy", "v1", "poddisruptionbudgets")
@@ -39,20 +40,26 @@ _WAKES: dict[str, frozenset[Wake]] = {rule.name: rule.wakes_on for rule in FILTE
 
 
 class Scheduler:
-    """Serves the pods whose schedulerName is `name`. `run` ends by cancellation only."""
+    """Serves the pods whose schedulerName is that of a profile. `run` ends by cancellation only."""
 
-    def __init__(self, client: Client, informers: InformerSet, *, name: str = DEFAULT_SCHEDULER) -> None:
+    def __init__(
+        self, client: Client, informers: InformerSet, configuration: SchedulerConfiguration = DEFAULT_CONFIGURATION
+    ) -> None:
         self._client = client
-        self._name = name
+        self._profiles = by_name(configuration.profiles)
         storage = CachedStorage(informers)
         self.snapshot = Snapshot(storage, CachedOwners(informers))
-        self.queue = SchedulingQueue(lambda rule, wake: wake in _WAKES.get(rule, ()))
+        self.queue = SchedulingQueue(
+            lambda rule, wake: wake in _WAKES.get(rule, ()),
+            first_backoff_seconds=configuration.first_backoff_seconds,
+            longest_backoff_seconds=configuration.longest_backoff_seconds,
+        )
         self._budgets = informers.informer(_BUDGETS)
         self._pods = informers.informer(_PODS)
-        self._feed = ChangeFeed(informers, self.snapshot, self.queue, name)
+        self._feed = ChangeFeed(informers, self.snapshot, self.queue, self._profiles.keys())
         self._volumes = VolumeBinder(client, storage)
-        self._recorder = EventRecorder(client, name)
-        self.counts = SchedulerCounts(name, self.queue)
+        self._recorders = {name: EventRecorder(client, name) for name in self._profiles}
+        self.counts = SchedulerCounts(self._profiles, self.queue)
         self._start = 0
         self._group: asyncio.TaskGroup | None = None
 
@@ -69,7 +76,9 @@ class Scheduler:
                         entry = await self.queue.take()
                         began = perf_counter()
                         self._schedule(entry)
-                        self.counts.decided(bool(entry.pod.node_name), perf_counter() - began)
+                        self.counts.decided(
+                            scheduler_of(entry.pod.obj), bool(entry.pod.node_name), perf_counter() - began
+                        )
                     await asyncio.sleep(0)
 
     # --- one pod ------------------------------------------------------------------------------------------------------
@@ -77,18 +86,19 @@ class Scheduler:
     def _schedule(self, entry: Waiting) -> None:
         """Decide and note the decision without a pause; writing it down goes on in the background."""
         pod = entry.pod
-        decision = decide(self.snapshot, pod, self._start)
+        profile = self._profiles[scheduler_of(pod.obj)]
+        decision = decide(self.snapshot, pod, self._start, profile)
         self._start = decision.next_start
         if decision.node_name:
             pod.node_name = decision.node_name
             self.snapshot.nominate(pod, "")
             self.snapshot.add_pod(pod)
             self._feed.assumed[pod.uid] = pod
-            self._spawn(self._bind(entry, self.snapshot.nodes[decision.node_name]))
+            self._spawn(self._bind(entry, self.snapshot.nodes[decision.node_name], profile))
             return
         outcome = Preemption()
-        if decision.node_count:
-            outcome = preempt(self.snapshot, pod, decision, self._budgets.cache.list())
+        if decision.node_count and profile.preempts:
+            outcome = preempt(self.snapshot, pod, decision, self._budgets.cache.list(), profile)
         nominated = pod.nominated if outcome.keeps_nomination else ""
         if outcome.victims is not None:
             nominated = outcome.victims.node_name
@@ -110,9 +120,9 @@ class Scheduler:
         except NotFound:
             return
         except (ApiError, OSError, TimeoutError) as error:
-            log.warning("%s: %s", self._name, error)
+            log.warning("scheduler: %s", error)
 
-    async def _bind(self, entry: Waiting, node: NodeInfo) -> None:
+    async def _bind(self, entry: Waiting, node: NodeInfo, profile: Profile) -> None:
         pod = entry.pod
         binding = {
             "apiVersion": "v1",
@@ -122,19 +132,21 @@ class Scheduler:
         }
         try:
             if pod.claims:
-                await self._volumes.bind(pod, node)
+                await self._volumes.bind(pod, node, profile.bind_timeout_seconds)
             await self._client.create(_PODS, binding, pod.namespace, name=pod.name, options=_BINDING)
         except (ApiError, OSError, TimeoutError) as error:
             if not await self._is_bound(pod, node.name):
                 self._give_up(entry)
-                self.counts.failed()
+                self.counts.failed(profile.name)
                 if not isinstance(error, NotFound):
                     text = f"binding rejected: {error}"
-                    self._recorder.event(pod.obj, WARNING, "FailedScheduling", text, action="Scheduling")
+                    self._recorders[scheduler_of(pod.obj)].event(
+                        pod.obj, WARNING, "FailedScheduling", text, action="Scheduling"
+                    )
                 raise
         self.counts.bound(entry.attempts, asyncio.get_running_loop().time() - entry.arrived)
         text = f"Successfully assigned {pod.namespace}/{pod.name} to {node.name}"
-        self._recorder.event(pod.obj, NORMAL, "Scheduled", text, action="Binding")
+        self._recorders[scheduler_of(pod.obj)].event(pod.obj, NORMAL, "Scheduled", text, action="Binding")
 
     async def _is_bound(self, pod: PodInfo, node_name: str) -> bool:
         """Whether a binding that was answered with an error is there all the same: then its place is taken."""
@@ -157,7 +169,7 @@ class Scheduler:
     # --- a pod that fits nowhere --------------------------------------------------------------------------------------
 
     async def _report(self, pod: PodInfo, message: str, nominated: str) -> None:
-        self._recorder.event(pod.obj, WARNING, "FailedScheduling", message, action="Scheduling")
+        self._recorders[scheduler_of(pod.obj)].event(pod.obj, WARNING, "FailedScheduling", message, action="Scheduling")
         status = pod.obj.get("status") or {}
         now = clock.rfc3339()
         condition: Object = {
@@ -191,12 +203,15 @@ class Scheduler:
             raise
 
     async def _evict(self, pod: PodInfo, victims: Victims) -> None:
+        name = scheduler_of(pod.obj)
+        recorder = self._recorders[name]
+
         async def evict(victim: PodInfo) -> None:
             condition = {
                 "type": "DisruptionTarget",
                 "status": "True",
                 "reason": "PreemptionByScheduler",
-                "message": f"{self._name}: preempting to accommodate a higher priority pod",
+                "message": f"{name}: preempting to accommodate a higher priority pod",
                 "lastTransitionTime": clock.rfc3339(),
             }
             patch = {"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}}
@@ -206,6 +221,6 @@ class Scheduler:
                 )
                 await self._client.delete(_PODS, victim.name, victim.namespace, options=DeleteOptions(uid=victim.uid))
                 text = f"Preempted by pod {pod.uid} on node {victims.node_name}"
-                self._recorder.event(victim.obj, NORMAL, "Preempted", text, action="Preempting")
+                recorder.event(victim.obj, NORMAL, "Preempted", text, action="Preempting")
 
         await asyncio.gather(*(evict(victim) for victim in victims.pods))

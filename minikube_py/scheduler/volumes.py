@@ -13,7 +13,6 @@ from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.views import CLAIMS, VOLUMES, CachedStorage
 
-_LONGEST_WAIT_SECONDS = 600.0
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
 
@@ -22,7 +21,7 @@ class VolumeBinder:
         self._client = client
         self._storage = storage
 
-    async def bind(self, pod: PodInfo, node: NodeInfo) -> None:
+    async def bind(self, pod: PodInfo, node: NodeInfo, timeout_seconds: float = 600.0) -> None:
         """Raises ApiError or TimeoutError when a claim doesn't get its volume."""
         claims = sort_claims(pod, self._storage)
         if not claims.waiting:
@@ -35,7 +34,7 @@ class VolumeBinder:
                 await self._reserve(volume, claim)
             else:
                 await self._select_node(claim, node)
-        async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             for claim in claims.waiting:
                 await self._wait_bound(claim)
 

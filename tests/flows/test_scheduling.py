@@ -6,8 +6,9 @@ from typing import Any
 from minikube_py.objects.conditions import get_condition
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR
+from minikube_py.scheduler.configuration.reading import read_configuration
 from tests.flows.test_deployments import DEPLOYMENTS, deployment, is_rolled_out
-from tests.support.control_plane import ControlPlane, control_plane
+from tests.support.control_plane import EVENTS, ControlPlane, control_plane
 from tests.support.virtual_time import virtual_time
 
 PODS, NODES = GVR("", "v1", "pods"), GVR("", "v1", "nodes")
@@ -175,3 +176,47 @@ async def test_a_budget_counts_the_healthy_pods() -> None:
         condition = get_condition(status["conditions"], "DisruptionAllowed")
         assert condition is not None
         assert condition["reason"] == "SufficientPods"
+
+
+@virtual_time
+async def test_profiles_serve_pods_by_their_scheduler_name_beside_custom_schedulers() -> None:
+    packing = {
+        "schedulerName": "packing",
+        "plugins": {
+            "postFilter": {"disabled": [{"name": "*"}]},
+            "score": {"disabled": [{"name": "NodeResourcesBalancedAllocation"}]},
+        },
+        "pluginConfig": [{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated"}}}],
+    }
+    scheduling = read_configuration(
+        {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "profiles": [{"schedulerName": "default-scheduler"}, packing],
+        }
+    )
+    async with control_plane(nodes=3, scheduling=scheduling) as plane:
+        await plane.create(PODS, pod("first", cpu="8"))
+        await plane.create(PODS, pod("foreign", cpu="1", schedulerName="mine"))
+        await asyncio.sleep(3)
+        chosen = await node_of(plane, "first")
+        for number in range(3):
+            await plane.create(PODS, pod(f"packed-{number}", cpu="4", schedulerName="packing"))
+            await asyncio.sleep(1)
+            assert await node_of(plane, f"packed-{number}") == chosen
+        await plane.create(PODS, pod("spread", cpu="1"))
+        await asyncio.sleep(1)
+        assert await node_of(plane, "spread") != chosen
+        assert not await node_of(plane, "foreign")
+        sources = {
+            event["involvedObject"]["name"]: event["source"]["component"]
+            for event in await plane.items(EVENTS)
+            if event["reason"] == "Scheduled"
+        }
+        assert sources == {
+            "first": "default-scheduler", "spread": "default-scheduler", "packed-0": "packing", "packed-1": "packing",
+            "packed-2": "packing",
+        }  # fmt: skip
+        await plane.create(PODS, pod("large", cpu="400", schedulerName="packing"))
+        await asyncio.sleep(1)
+        assert (await verdict(plane, "large"))["message"] == "0/3 nodes are available: 3 Insufficient cpu."

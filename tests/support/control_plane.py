@@ -23,6 +23,7 @@ from minikube_py.reconciling.controller import run_controller
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.kind import GVR
+from minikube_py.scheduler.configuration.settings import DEFAULT_CONFIGURATION, SchedulerConfiguration
 from minikube_py.scheduler.scheduler import Scheduler
 from minikube_py.store.memory import MemoryStore
 from tests.support.cluster import Cluster, test_cluster
@@ -99,12 +100,12 @@ class _Watched:
         return self._policy.rules_for(user, namespace)
 
 
-async def _run_scheduler(cluster: Cluster) -> None:
+async def _run_scheduler(cluster: Cluster, scheduling: SchedulerConfiguration) -> None:
     client = cluster.client("system:kube-scheduler", ("system:authenticated",))
     watched = InformerSet(client)
     async with asyncio.TaskGroup() as group:
         group.create_task(watched.run())
-        scheduler = Scheduler(client, watched)
+        scheduler = Scheduler(client, watched, scheduling)
         cluster.api.metrics.add(scheduler.counts.families)
         group.create_task(scheduler.run())
 
@@ -117,6 +118,7 @@ async def control_plane(
     options: ControllerOptions | None = None,
     heartbeats: bool = True,
     informers: Callable[[InformerSet], object] = lambda made: None,
+    scheduling: SchedulerConfiguration = DEFAULT_CONFIGURATION,
 ) -> AsyncIterator[ControlPlane]:
     """Every component runs as its own user under the default policy; a call that it denies fails the test.
 
@@ -153,7 +155,7 @@ async def control_plane(
                             group.create_task(run_controller(make(context), workers=3, table=context.queues), name=name)
                         )
                 if "scheduler" not in without:
-                    running.append(group.create_task(_run_scheduler(cluster)))
+                    running.append(group.create_task(_run_scheduler(cluster, scheduling)))
                 await asyncio.sleep(0.01)
                 for number in range(nodes):
                     await stub.add_node(f"node-{number}")

@@ -1,11 +1,13 @@
 """Refuses nodes that don't meet the pod's nodeSelector and required node affinity."""
 
+from minikube_py.objects.selectors import NodeSelector
 from minikube_py.scheduler.framework import Check, Refusal, Wake
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
 
 _REFUSAL = Refusal(("node(s) didn't match Pod's node affinity/selector",), is_final=True)
+_ENFORCED = Refusal(("node(s) didn't match scheduler-enforced node affinity",), is_final=True)
 
 
 def accepts(pod: PodInfo, node: NodeInfo) -> bool:
@@ -22,7 +24,16 @@ class NodeAffinity:
     is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_LABELS))
 
+    def __init__(self, added: NodeSelector | None = None) -> None:
+        """added: what all nodes must meet besides, whatever the pod says."""
+        self._added = added
+
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
+        added = self._added
+        if added is not None:
+            return lambda node: (
+                _ENFORCED if not added.matches(node.labels, node.fields) else None if accepts(pod, node) else _REFUSAL
+            )
         if not pod.node_selector and pod.node_affinity is None:
             return None
 

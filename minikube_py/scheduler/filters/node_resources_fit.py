@@ -14,8 +14,18 @@ class NodeResourcesFit:
     is_local = True
     wakes_on = frozenset((Wake.NODE_ADDED, Wake.NODE_ROOM, Wake.POD_GONE))
 
+    def __init__(self, ignored: frozenset[str] = frozenset(), ignored_groups: frozenset[str] = frozenset()) -> None:
+        """ignored: extended resources that are not looked at, by name and by the part of the name before `/`."""
+        self._ignored = ignored
+        self._ignored_groups = ignored_groups
+
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
-        cpu, memory, storage, others = pod.milli_cpu, pod.memory, pod.storage, pod.others
+        cpu, memory, storage = pod.milli_cpu, pod.memory, pod.storage
+        others = {
+            name: amount
+            for name, amount in pod.others.items()
+            if name not in self._ignored and name.partition("/")[0] not in self._ignored_groups
+        }
 
         def check(node: NodeInfo) -> Refusal | None:
             if (
@@ -26,12 +36,12 @@ class NodeResourcesFit:
                 and not others
             ):
                 return None
-            return _explain(pod, node)
+            return _explain(pod, others, node)
 
         return check
 
 
-def _explain(pod: PodInfo, node: NodeInfo) -> Refusal | None:
+def _explain(pod: PodInfo, others: dict[str, int], node: NodeInfo) -> Refusal | None:
     reasons = [TOO_MANY_PODS] if len(node.pods) >= node.max_pods else []
     is_final = False
     asked = [
@@ -39,7 +49,7 @@ def _explain(pod: PodInfo, node: NodeInfo) -> Refusal | None:
         (MEMORY, pod.memory, node.used_memory, node.max_memory),
         (EPHEMERAL_STORAGE, pod.storage, node.used_storage, node.max_storage),
     ]
-    for name, amount in pod.others.items():
+    for name, amount in others.items():
         asked.append((name, amount, node.used_others.get(name, 0), node.max_others.get(name, 0)))
     for name, amount, used, limit in asked:
         if amount and used + amount > limit:

@@ -1,6 +1,6 @@
 """Refuses nodes whose choice would spread pods more unevenly over a topology than the pod's constraints allow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from minikube_py.scheduler.filters.node_affinity import accepts
@@ -8,6 +8,7 @@ from minikube_py.scheduler.framework import Check, Refusal, Wake
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo, SpreadConstraint
 from minikube_py.scheduler.snapshot import Snapshot
+from minikube_py.scheduler.spreading import SpreadDefault, default_constraints
 from minikube_py.scheduler.tolerations import tolerates
 
 _SKEW = Refusal(("node(s) didn't match pod topology spread constraints",))
@@ -27,8 +28,13 @@ class PodTopologySpread:
         (Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.NODE_TAINTS, Wake.POD_ADDED, Wake.POD_LABELS, Wake.POD_GONE)
     )
 
+    def __init__(self, defaults: Sequence[SpreadDefault] = ()) -> None:
+        self._defaults = defaults
+
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
         constraints = pod.hard_spread
+        if self._defaults and not constraints and not pod.soft_spread:
+            constraints = default_constraints(pod, self._defaults, snapshot)
         if not constraints:
             return None
         keys = tuple({constraint.topology_key for constraint in constraints})

@@ -7,12 +7,17 @@ from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.scaling import scale_between
 from minikube_py.scheduler.snapshot import Snapshot
 
-# How much another pod's required affinity for this pod counts.
-_REQUIRED_WEIGHT = 1
-
 
 class InterPodAffinityScore:
     name = "InterPodAffinity"
+
+    def __init__(self, required_weight: int = 1, *, ignores_preferences: bool = False) -> None:
+        """required_weight: how much another pod's required affinity for this pod counts.
+
+        ignores_preferences: of pods that are there, unless the pod has affinities of its own.
+        """
+        self._required_weight = required_weight
+        self._ignores_preferences = ignores_preferences
 
     def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> list[float] | None:
         counts = snapshot.counts
@@ -20,7 +25,11 @@ class InterPodAffinityScore:
             (term.topology_key, counts.by_value(term.pods, term.topology_key), term.weight) for term in pod.preferred
         ]
         for found in counts.matching_terms(counts.pull_terms, pod):
-            pulls.append((found.term.topology_key, found.by_value, found.term.weight or _REQUIRED_WEIGHT))
+            if found.term.weight and self._ignores_preferences and not pod.preferred:
+                continue
+            weight = found.term.weight or self._required_weight
+            if weight:
+                pulls.append((found.term.topology_key, found.by_value, weight))
         if not pulls:
             return None
         by_key: dict[str, dict[str | None, int]] = {}

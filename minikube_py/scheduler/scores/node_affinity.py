@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from minikube_py.objects.selectors import NodeSelectorTerm
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.scaling import scale_to_best
@@ -11,8 +12,12 @@ from minikube_py.scheduler.snapshot import Snapshot
 class NodeAffinityScore:
     name = "NodeAffinity"
 
+    def __init__(self, added: tuple[tuple[int, NodeSelectorTerm], ...] = ()) -> None:
+        """added: preferences of every pod, with their weights."""
+        self._added = added
+
     def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> list[float] | None:
-        preferences = pod.node_preferences
+        preferences = pod.node_preferences + self._added
         if not preferences:
             return None
         return scale_to_best(

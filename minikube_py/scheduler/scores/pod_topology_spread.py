@@ -6,24 +6,28 @@ Pods without constraints of their own are spread over nodes and zones by their S
 from collections.abc import Sequence
 from math import log
 
-from minikube_py.objects.selectors import LabelSelector
 from minikube_py.scheduler.filters.pod_topology_spread import domain_counts
 from minikube_py.scheduler.framework import MAX_SCORE
 from minikube_py.scheduler.node_info import NodeInfo
-from minikube_py.scheduler.pod_info import PodInfo, PodSet, SpreadConstraint
+from minikube_py.scheduler.pod_info import PodInfo, SpreadConstraint
 from minikube_py.scheduler.snapshot import Snapshot
+from minikube_py.scheduler.spreading import SYSTEM_DEFAULTS, SpreadDefault, default_constraints
 
 _HOSTNAME = "kubernetes.io/hostname"
-_DEFAULTS = ((3, _HOSTNAME), (5, "topology.kubernetes.io/zone"))
 
 
 class PodTopologySpreadScore:
     name = "PodTopologySpread"
 
+    def __init__(self, defaults: Sequence[SpreadDefault] = SYSTEM_DEFAULTS, *, needs_all_labels: bool = False) -> None:
+        """needs_all_labels: whether defaults leave out nodes that lack one of their labels, as pods' own rules do."""
+        self._defaults = defaults
+        self._needs_all_labels = needs_all_labels
+
     def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> list[float] | None:
         constraints, needs_all_labels = pod.soft_spread, True
         if not constraints and not pod.hard_spread:
-            constraints, needs_all_labels = _default_constraints(pod, snapshot), False
+            constraints, needs_all_labels = self._default(pod, snapshot), self._needs_all_labels
         if not constraints:
             return None
         keys = tuple({constraint.topology_key for constraint in constraints}) if needs_all_labels else ()
@@ -32,6 +36,12 @@ class PodTopologySpreadScore:
         for constraint in constraints:
             _add(raw, ignored, constraint, pod, nodes, snapshot)
         return _normalize([round(value) for value in raw], ignored)
+
+    def _default(self, pod: PodInfo, snapshot: Snapshot) -> tuple[SpreadConstraint, ...]:
+        found = default_constraints(pod, self._defaults, snapshot)
+        if self._needs_all_labels:
+            return found
+        return tuple(constraint for constraint in found if snapshot.counts.values_of(constraint.topology_key))
 
 
 def _add(
@@ -63,11 +73,3 @@ def _normalize(raw: Sequence[int], ignored: Sequence[bool]) -> list[float] | Non
         0.0 if skip else MAX_SCORE if not most else MAX_SCORE * (most + least - value) // most
         for value, skip in zip(raw, ignored, strict=True)
     ]
-
-
-def _default_constraints(pod: PodInfo, snapshot: Snapshot) -> tuple[SpreadConstraint, ...]:
-    wanted = snapshot.owners.selector_of(pod)
-    if not wanted:
-        return ()
-    pods = PodSet(frozenset((pod.namespace,)), None, LabelSelector.from_labels(wanted), False)
-    return tuple(SpreadConstraint(skew, key, pods) for skew, key in _DEFAULTS if snapshot.counts.values_of(key))
