@@ -39,7 +39,7 @@ class Server:
         self.port = config.https_listen_port
         self.is_ready = False
         self.ssl_context: ssl.SSLContext | None = None
-        self.scheduling: "SchedulerConfiguration | None" = None
+        self.scheduling: SchedulerConfiguration | None = None
 
     @property
     def url(self) -> str:
