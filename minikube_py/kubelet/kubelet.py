@@ -181,6 +181,8 @@ class Kubelet:
             if worker is not None:
                 worker.removed()
         elif worker is not None:
+            if (pod.get("status") or {}).get("phase") == "Running":
+                self._services.operations.pod_runs(pod["metadata"]["uid"])
             worker.update(pod)
         else:
             self._add(pod, None)
@@ -189,6 +191,7 @@ class Kubelet:
         uid = pod["metadata"]["uid"]
         worker = PodWorker(pod, self._services, self._ended, state)
         if state is None and not pod_spec.is_terminal(pod) and not pod_spec.is_deleting(pod):
+            self._services.operations.pod_seen(uid)
             others = [w.pod for w in self._workers.values() if w.holds_resources]
             refused = refusal(pod, self.status.node, others, self.status.allocatable)
             if refused is not None:
@@ -199,6 +202,7 @@ class Kubelet:
 
     def _ended(self, uid: str) -> None:
         self._workers.pop(uid, None)
+        self._services.operations.pod_left(uid)
         for worker in self._workers.values():
             if worker.waits_for_room:
                 worker.wake()

@@ -46,6 +46,7 @@ async def test_requests_are_counted_by_what_they_were() -> None:
         assert grown(verb="GET", resource="", code="200") == 2  # /version, and /metrics before
         seconds = "apiserver_request_duration_seconds_count"
         assert after.total(seconds, resource="pods", verb="LIST") == 3
+        assert after.total("apiserver_request_sli_duration_seconds_count", resource="pods", verb="LIST") == 3
         assert after.value("apiserver_current_inflight_requests", request_kind="readOnly") == 1  # this one
         assert after.value("apiserver_current_inflight_requests", request_kind="mutating") == 0
         assert after.value("apiserver_storage_objects", resource="configmaps") >= 1

@@ -90,6 +90,7 @@ async def test_kubelet_page() -> None:
         assert found.value("kubelet_running_containers", container_state="running") == 2
         assert found.value("kubelet_started_pods_total") == 1
         assert found.value("kubelet_started_containers_total") == 2
+        assert found.value("kubelet_pod_start_duration_seconds_count") == 1
         operations = "kubelet_runtime_operations_total"
         assert found.value(operations, operation_type="start_container") == 2
         assert found.value("kubelet_runtime_operations_errors_total", operation_type="start_container") == 0
