@@ -47,6 +47,7 @@ async def run_agent(config: AgentConfig) -> None:
             data_dir=files.node_dir(name),
             docker_host=config.docker_host,
             network=NetworkConfig(**settings["network"]),
+            volumes_dir=files.volumes_dir,
         )
         files.write_record(_record(config, name))
         async with running_node(options) as kubelet, asyncio.TaskGroup() as group:

@@ -44,6 +44,7 @@ class NodeOptions:
     data_dir: Path
     docker_host: str
     network: NetworkConfig
+    volumes_dir: Path | None = None
     on_gateway: Callable[[str], Awaitable[None]] | None = None
 
 
@@ -68,6 +69,7 @@ async def running_node(options: NodeOptions) -> AsyncIterator[Kubelet]:
             client=options.client,
             runtime=runtime,
             data_dir=options.data_dir,
+            volumes_dir=options.volumes_dir,
             cluster_dns=(options.network.cluster_dns,),
             cluster_domain=options.network.cluster_domain,
             pod_cidr=pod_cidr,

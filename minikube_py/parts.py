@@ -61,6 +61,7 @@ def _start_controllers(
         ),
         growth=CachedGrowthPlanner(watched) if groups else None,
         scale_down_unneeded_seconds=server.config.scale_down_unneeded_seconds,
+        remove_volume=server.nodes.remove_volume,
     )
     context = ControllerContext(client_for=api.controller, informers=informers, options=options, kinds=made.registry)
     if server.config.load_balancer_address and server.config.container_runtime != "fake":
@@ -114,6 +115,7 @@ async def _run_node(server: Server, made: ApiParts, name: str) -> None:
         data_dir=server.files.node_dir(name),
         docker_host=config.docker_host,
         network=config.network,
+        volumes_dir=server.files.volumes_dir,
         on_gateway=on_gateway,
     )
     async with running_node(options) as kubelet:

@@ -1,4 +1,4 @@
-"""Writes what mkube adds to Kubernetes' own first objects: the DNS Service, and more rights of controllers."""
+"""Writes what mkube adds to Kubernetes' own first objects: the DNS Service, a storage class, controllers' roles."""
 
 import asyncio
 import contextlib
@@ -7,9 +7,11 @@ from minikube_py.bootstrap.rbac_controller_roles import CONTROLLER_ROLES
 from minikube_py.client.protocol import Client
 from minikube_py.objects.errors import AlreadyExists, NotFound, Object
 from minikube_py.resources.kind import GVR
+from minikube_py.resources.storage.local_volumes import LOCAL_DRIVER
 
 RBAC = "rbac.authorization.k8s.io"
 SERVICES = GVR("", "v1", "services")
+STORAGE_CLASSES = GVR("storage.k8s.io", "v1", "storageclasses")
 CLUSTER_ROLES = GVR(RBAC, "v1", "clusterroles")
 CLUSTER_ROLE_BINDINGS = GVR(RBAC, "v1", "clusterrolebindings")
 
@@ -20,6 +22,7 @@ async def write_mkube_objects(client: Client, cluster_dns: str) -> None:
         *(_ensure(client, CLUSTER_ROLES, role) for role in _controller_roles()),
         *(_ensure(client, CLUSTER_ROLE_BINDINGS, binding) for binding in _controller_bindings()),
         _ensure(client, SERVICES, _dns_service(cluster_dns)),
+        _ensure(client, STORAGE_CLASSES, _storage_class()),
     )
 
 
@@ -33,6 +36,18 @@ async def _ensure(client: Client, gvr: GVR, obj: Object) -> None:
         return
     if "rules" in obj and found.get("rules") != obj["rules"]:
         await client.update(gvr, {**found, "rules": obj["rules"]})
+
+
+def _storage_class() -> Object:
+    """Where claims that name no class get their volumes: a directory on the node of their first pod."""
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        "provisioner": LOCAL_DRIVER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
 
 
 def _role(name: str, rules: list[Object]) -> Object:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from minikube_py.client.node_connection import NodeConnection, NodeConnections
+from minikube_py.objects.errors import ServiceUnavailable
 
 
 class ConnectedNodes:
@@ -22,6 +23,13 @@ class ConnectedNodes:
             if found is not None:
                 return found
         return None
+
+    async def remove_volume(self, node_name: str, handle: str) -> None:
+        """Delete the data of a local volume. Raises ServiceUnavailable for a node that is not connected."""
+        node = self.find(node_name)
+        if node is None:
+            raise ServiceUnavailable(f'node "{node_name}" is not connected')
+        await node.remove_volume(handle)
 
     def add_source(self, source: NodeConnections) -> None:
         """Ask `source` too, for nodes that are not connected here themselves."""

@@ -106,6 +106,10 @@ class NodeConnection(Protocol):
         """The node's stats summary (kubelet /stats/summary form)."""
         ...
 
+    async def remove_volume(self, handle: str) -> None:
+        """Delete the data of a local volume of this node; one that is not there is fine."""
+        ...
+
     async def page(self, path: str) -> str:
         """One of the kubelet's pages of metrics, in Prometheus' text form."""
         ...

@@ -56,6 +56,9 @@ class TunnelNode:
         found: dict[str, Any] = orjson.loads(await self._whole({"call": "stats"}))
         return found
 
+    async def remove_volume(self, handle: str) -> None:
+        await self._whole({"call": "remove_volume", "handle": handle})
+
     async def page(self, path: str) -> str:
         return (await self._whole({"call": "page", "path": path})).decode()
 
@@ -146,6 +149,8 @@ class NodeCalls:
             await self._dial(str(request["pod_uid"]), int(request["port"]), stream)
         elif call == "stats":
             await stream.send(Kind.STDOUT, orjson.dumps(await self._node.stats()))
+        elif call == "remove_volume":
+            await self._node.remove_volume(str(request["handle"]))
         elif call == "page":
             await stream.send(Kind.STDOUT, (await self._node.page(str(request["path"]))).encode())
         else:

@@ -21,6 +21,7 @@ from minikube_py.controllers.ephemeralvolume import EphemeralVolumeController
 from minikube_py.controllers.garbagecollector import GarbageCollector
 from minikube_py.controllers.horizontalpodautoscaler import HorizontalPodAutoscalerController
 from minikube_py.controllers.job import JobController
+from minikube_py.controllers.localvolumes import LocalVolumeController
 from minikube_py.controllers.namespace import NamespaceController
 from minikube_py.controllers.nodeipam import NodeIpamController
 from minikube_py.controllers.nodelifecycle import NodeLifecycleController
@@ -78,6 +79,7 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "ephemeralvolume": EphemeralVolumeController,
     "resourceclaim": ResourceClaimController,
     "persistentvolume": PersistentVolumeController,
+    "localvolumes": LocalVolumeController,
     "pvcprotection": ClaimProtectionController,
     "pvprotection": VolumeProtectionController,
     "volumeattributesclassprotection": VolumeAttributesClassProtectionController,

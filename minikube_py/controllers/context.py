@@ -1,6 +1,6 @@
 """What a controller is made from: its client, the shared informers, a recorder, options and the served kinds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -36,6 +36,9 @@ class ControllerOptions:
     secret_tokens: Any = None
     cloud: CloudProvider | None = None
     growth: GrowthPlanner | None = None
+    remove_volume: Callable[[str, str], Awaitable[None]] | None = None
+    """Deletes the data of a local volume: (node, handle). Raises ApiError while the node is away."""
+
     scale_down_unneeded_seconds: float = 600.0
     workers: int = 5
     extra: dict[str, Any] = field(default_factory=dict)

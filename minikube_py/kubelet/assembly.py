@@ -38,6 +38,7 @@ class NodeParts:
     client: Client
     runtime: ContainerRuntime
     data_dir: Path | None
+    volumes_dir: Path | None
     cluster_dns: tuple[str, ...]
     cluster_domain: str
     is_pod_network_routed: bool
@@ -93,8 +94,9 @@ def _volumes(
 ) -> tuple[PodVolumes, Cleaner | None, Path | None]:
     if parts.data_dir is None:
         return SimulatedVolumes(references), None, None
-    paths = NodePaths(parts.data_dir)
+    paths = NodePaths(parts.data_dir, parts.volumes_dir)
     sources = NodeSources(
+        client=parts.client,
         references=references,
         tokens=Tokens(parts.client),
         certificates=PodCertificates(parts.client, references, parts.node_name),

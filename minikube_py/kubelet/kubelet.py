@@ -24,7 +24,7 @@ from minikube_py.kubelet.pod_source import OwnPods, PodSource
 from minikube_py.kubelet.pod_worker import PodWorker
 from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, PodState, RuntimeFailure
 from minikube_py.kubelet.streams import NodeStreams
-from minikube_py.objects.errors import Object
+from minikube_py.objects.errors import InternalError, Object
 from minikube_py.reconciling.informer import DELETED, InformerEvent, InformerSet
 
 log = logging.getLogger(__name__)
@@ -60,6 +60,9 @@ class KubeletOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     most_pods: int = MOST_PODS
     is_pod_network_routed: bool = True
+    volumes_dir: Path | None = None
+    """Where local volumes are kept; None: below data_dir."""
+
     informers: InformerSet | None = None
     network: PodNetwork | None = None
     leases: LeaseTimer | None = None
@@ -95,6 +98,7 @@ class Kubelet:
             client=options.client,
             runtime=options.runtime,
             data_dir=options.data_dir,
+            volumes_dir=options.volumes_dir,
             cluster_dns=options.cluster_dns,
             cluster_domain=options.cluster_domain,
             is_pod_network_routed=options.is_pod_network_routed,
@@ -153,6 +157,12 @@ class Kubelet:
 
     async def stats(self) -> dict[str, Any]:
         return await self._streams.stats()
+
+    async def remove_volume(self, handle: str) -> None:
+        try:
+            await self._services.volumes.remove_local(handle)
+        except (OSError, ValueError) as error:
+            raise InternalError.of(f"the volume {handle} cannot be removed: {error}") from error
 
     async def page(self, path: str) -> str:
         return await self._metrics.page(path)

@@ -69,6 +69,11 @@ class DiskVolumes:
             return None
         return await asyncio.to_thread(_read, ready.path, path)
 
+    async def remove_local(self, handle: str) -> None:
+        directory = self._paths.local_volume(handle)
+        if await asyncio.to_thread(directory.is_dir):
+            await asyncio.to_thread(shutil.rmtree, directory)
+
     async def tear_down(self, pod_uid: str) -> None:
         self._ready.pop(pod_uid, None)
         self._sources.tokens.forget(pod_uid)

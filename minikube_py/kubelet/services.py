@@ -40,6 +40,10 @@ class PodVolumes(Protocol):
         """A small text file in one of the pod's volumes, opened without following links; None if it is not there."""
         ...
 
+    async def remove_local(self, handle: str) -> None:
+        """Delete the data of a local volume, of no pod's any more. Raises OSError or ValueError."""
+        ...
+
     async def tear_down(self, pod_uid: str) -> None:
         """Remove everything of the pod from the disk."""
         ...

@@ -35,6 +35,9 @@ class SimulatedVolumes:
     async def read_file(self, pod: Object, volume: str, path: str) -> str | None:
         return None
 
+    async def remove_local(self, handle: str) -> None:
+        return None
+
     async def tear_down(self, pod_uid: str) -> None:
         return None
 

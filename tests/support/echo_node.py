@@ -92,6 +92,9 @@ class EchoNode:
     async def stats(self) -> dict[str, Any]:
         return {}
 
+    async def remove_volume(self, handle: str) -> None:
+        return None
+
     async def page(self, path: str) -> str:
         if path != "/metrics":
             raise NotFound("the server could not find the requested resource")

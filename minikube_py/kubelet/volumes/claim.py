@@ -1,4 +1,4 @@
-"""`persistentVolumeClaim` and ephemeral volumes: the directory behind a bound PersistentVolume (hostPath or local)."""
+"""`persistentVolumeClaim` and ephemeral volumes: the directory behind a bound PersistentVolume."""
 
 import asyncio
 from pathlib import Path
@@ -7,6 +7,9 @@ from minikube_py.kubelet.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUM
 from minikube_py.kubelet.volumes import host_path, ownership
 from minikube_py.kubelet.volumes.protocol import ReadyVolume, VolumeContext, VolumeFailure
 from minikube_py.objects.errors import Object
+from minikube_py.resources.storage.local_volumes import LOCAL_DRIVER
+
+_PATIENCE_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class ClaimVolume:
@@ -27,26 +30,21 @@ class EphemeralVolume:
 
     async def set_up(self, context: VolumeContext) -> ReadyVolume:
         name = f"{context.pod['metadata']['name']}-{context.name}"
-        claim = await context.refer(PERSISTENT_VOLUME_CLAIMS, name)
+        claim = await context.fetch(PERSISTENT_VOLUME_CLAIMS, name)
         if claim is not None and not _is_owned_by(claim, context.pod):
             raise VolumeFailure(f'PVC "{context.namespace}/{name}" was not created for this pod')
         return await _bound(context, name)
 
 
 async def _bound(context: VolumeContext, name: str) -> ReadyVolume:
-    claim = await context.refer(PERSISTENT_VOLUME_CLAIMS, name)
-    if claim is None:
-        raise VolumeFailure(f'persistentvolumeclaim "{name}" not found')
-    volume_name = claim["spec"].get("volumeName")
-    if not volume_name or (claim.get("status") or {}).get("phase") != "Bound":
-        raise VolumeFailure(f'PVC "{context.namespace}/{name}" is not bound')
-    volume = await context.refer(PERSISTENT_VOLUMES, volume_name, "")
+    volume_name = await _volume_name(context, name)
+    volume = await context.fetch(PERSISTENT_VOLUMES, volume_name, "")
     if volume is None:
         raise VolumeFailure(f'persistentvolume "{volume_name}" not found')
     spec = volume["spec"]
     if spec.get("volumeMode") == "Block":
         raise VolumeFailure("volumes of mode Block are not supported yet")
-    path = await _path_of(spec, volume_name)
+    path = await _path_of(context, spec, volume_name)
     if context.fs_group is not None:
         policy = (context.pod["spec"].get("securityContext") or {}).get("fsGroupChangePolicy")
         await asyncio.to_thread(
@@ -55,7 +53,25 @@ async def _bound(context: VolumeContext, name: str) -> ReadyVolume:
     return ReadyVolume(path, is_read_only=list(spec.get("accessModes") or ()) == ["ReadOnlyMany"])
 
 
-async def _path_of(spec: Object, name: str) -> Path:
+async def _volume_name(context: VolumeContext, name: str) -> str:
+    """The volume that the claim is bound to. Binding ends about when the pod arrives here, so it gets a moment."""
+    for delay in (*_PATIENCE_SECONDS, 0.0):
+        claim = await context.fetch(PERSISTENT_VOLUME_CLAIMS, name)
+        if claim is None:
+            raise VolumeFailure(f'persistentvolumeclaim "{name}" not found')
+        volume = claim["spec"].get("volumeName")
+        if volume and (claim.get("status") or {}).get("phase") == "Bound":
+            return str(volume)
+        if delay:
+            await asyncio.sleep(delay)
+    raise VolumeFailure(f'PVC "{context.namespace}/{name}" is not bound')
+
+
+async def _path_of(context: VolumeContext, spec: Object, name: str) -> Path:
+    if (spec.get("csi") or {}).get("driver") == LOCAL_DRIVER:
+        path = context.paths.local_volume(spec["csi"]["volumeHandle"])
+        await asyncio.to_thread(_make_local, path)
+        return path
     if spec.get("hostPath"):
         path = Path(spec["hostPath"]["path"])
         await asyncio.to_thread(host_path.prepare, path, spec["hostPath"].get("type") or "")
@@ -65,7 +81,14 @@ async def _path_of(spec: Object, name: str) -> Path:
         if not await asyncio.to_thread(path.exists):
             raise VolumeFailure(f'local volume path "{path}" does not exist')
         return path
-    raise VolumeFailure(f'persistentvolume "{name}" is neither hostPath nor local, and nothing else can be mounted yet')
+    raise VolumeFailure(f'persistentvolume "{name}" is neither hostPath nor local: no driver of this node can mount it')
+
+
+def _make_local(path: Path) -> None:
+    """Open to every user: which one a container runs as is not known when the volume is made."""
+    if not path.is_dir():
+        path.mkdir(mode=0o777, parents=True)
+        path.chmod(0o777)
 
 
 def _is_owned_by(claim: Object, pod: Object) -> bool:

@@ -20,6 +20,11 @@ class NodePaths:
     """All paths below <data-dir>/kubelet. Secrets, tokens and downward data are in memory/, a tmpfs where possible."""
 
     data_dir: Path
+    volumes_dir: Path | None = None
+    """Where local volumes are, which outlive pods and nodes; None: below root."""
+
+    def local_volume(self, handle: str) -> Path:
+        return (self.volumes_dir or self.root / "local-volumes") / safe_part(handle)
 
     @property
     def root(self) -> Path:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from minikube_py.client.protocol import Client
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import ImageUnpacker, RuntimeFailure
 from minikube_py.kubelet.services import ImageSource
 from minikube_py.kubelet.volumes.node_paths import NodePaths
 from minikube_py.kubelet.volumes.pod_certificates import PodCertificates
 from minikube_py.kubelet.volumes.tokens import Tokens
-from minikube_py.objects.errors import Object
+from minikube_py.objects.errors import ApiError, NotFound, Object
 from minikube_py.resources.kind import GVR
 
 
@@ -29,6 +30,7 @@ class NodeSources:
     unpacker is None where the runtime can't give an image's files.
     """
 
+    client: Client
     references: References
     tokens: Tokens
     certificates: PodCertificates
@@ -63,6 +65,15 @@ class VolumeContext:
     def fs_group(self) -> int | None:
         found = (self.pod["spec"].get("securityContext") or {}).get("fsGroup")
         return None if found is None else int(found)
+
+    async def fetch(self, gvr: GVR, name: str, namespace: str | None = None) -> Object | None:
+        """An object as it is now, of a kind that nodes may get and not watch. Raises VolumeFailure."""
+        try:
+            return await self.sources.client.get(gvr, name, self.namespace if namespace is None else namespace)
+        except NotFound:
+            return None
+        except ApiError as error:
+            raise VolumeFailure(error.message) from error
 
     async def refer(self, gvr: GVR, name: str, namespace: str | None = None) -> Object | None:
         """An object of the pod's namespace (or of '' for cluster-scoped kinds), watched from here on."""

@@ -5,6 +5,7 @@ Source: kubernetes pkg/apis/apps/validation.
 
 from typing import Any
 
+from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import LabelSelector
 from minikube_py.resources.core.pod_template import validate_pod_template, validate_template_labels
@@ -32,7 +33,7 @@ def validate_selector_and_template(spec: Object, what: str, errors: FieldErrors)
         labels = (template.get("metadata") or {}).get("labels") or {}
         selects = LabelSelector.from_dict(selector).matches(labels)
         validate_template_labels(template, selects, where, errors)
-    validate_pod_template(template, where, errors)
+    validate_pod_template(_with_claimed_volumes(template, spec), where, errors)
     pod = template.get("spec") or {}
     policy = pod.get("restartPolicy", "")
     if policy != "Always":
@@ -41,6 +42,17 @@ def validate_selector_and_template(spec: Object, what: str, errors: FieldErrors)
         shown = {"deployment": "ReplicaSet", "daemonset": "DaemonSet", "statefulset": "StatefulSet"}
         why = f"activeDeadlineSeconds in {shown.get(what, 'ReplicaSet')} is not Supported"
         errors.forbidden(where.child("spec", "activeDeadlineSeconds"), why)
+
+
+def _with_claimed_volumes(template: Object, spec: Object) -> Object:
+    """The template as its pods will be: the claims of a StatefulSet are volumes that containers can mount."""
+    names = [meta.name(claim) for claim in spec.get("volumeClaimTemplates") or ()]
+    if not names:
+        return template
+    pod = template.get("spec") or {}
+    own = [volume for volume in pod.get("volumes") or () if volume.get("name") not in names]
+    claimed = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in names]
+    return {**template, "spec": {**pod, "volumes": [*own, *claimed]}}
 
 
 def validate_counts(spec: Object, keys: tuple[str, ...], path: Path, errors: FieldErrors) -> None:

@@ -72,6 +72,7 @@ class Node:
         tokens = Tokens(self.api)  # type: ignore[arg-type]
         certificates = PodCertificates(self.api, references, "node-1")  # type: ignore[arg-type]
         sources = NodeSources(
+            client=self.api,  # type: ignore[arg-type]
             references=references,
             tokens=tokens,
             certificates=certificates,
