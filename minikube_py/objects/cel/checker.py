@@ -25,7 +25,8 @@ ERROR = CelType("*error*")
 BOOL, INT, STRING, NULL = CelType("bool"), CelType("int"), CelType("string"), CelType("null_type")
 _TYPE_NAMES = frozenset((
     "bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint", "optional_type",
-    "google.protobuf.Timestamp", "google.protobuf.Duration",
+    "google.protobuf.Timestamp", "google.protobuf.Duration", "net.IP", "net.CIDR", "kubernetes.Quantity",
+    "kubernetes.URL", "kubernetes.Semver", "kubernetes.NamedFormat", "kubernetes.Image",
 ))  # fmt: skip
 _CONSTANTS: dict[type, CelType] = {
     type(None): NULL, bool: BOOL, int: INT, UInt: CelType("uint"), float: CelType("double"), str: STRING,

@@ -6,7 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from minikube_py.objects.cel.overloads import Overload, check_length, overload
-from minikube_py.objects.cel.values import INT_MAX, INT_MIN, UINT_MAX, EvaluationError, UInt, compare, equals, is_in
+from minikube_py.objects.cel.values import (
+    INT_MAX,
+    INT_MIN,
+    LONGEST_DURATION,
+    UINT_MAX,
+    EvaluationError,
+    UInt,
+    compare,
+    equals,
+    is_in,
+)
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,10 @@ def add(left: Any, right: Any) -> Any:
         if one in LONG:
             check_length(len(left) + len(right))
             return left + right
-        if one is float or one is timedelta:
+        if one is float:
             return left + right
+        if one is timedelta:
+            return _duration(left + right)
     elif {one, other} == {datetime, timedelta}:
         return _moment(lambda: left + right)
     raise _no_overload()
@@ -55,8 +67,10 @@ def subtract(left: Any, right: Any) -> Any:
     if one is other:
         if one is int or one is UInt:
             return _bounded(one, int(left) - int(right))
-        if one in (float, timedelta, datetime):
+        if one is float:
             return left - right
+        if one in (timedelta, datetime):
+            return _duration(left - right)
     elif one is datetime and other is timedelta:
         return _moment(lambda: left - right)
     raise _no_overload()
@@ -67,6 +81,12 @@ def _moment(compute: Callable[[], Any]) -> Any:
         return compute()
     except OverflowError:
         raise EvaluationError("timestamp overflow") from None
+
+
+def _duration(length: timedelta) -> timedelta:
+    if abs(length) > LONGEST_DURATION:
+        raise EvaluationError("duration overflow")
+    return length
 
 
 def multiply(left: Any, right: Any) -> Any:

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 INT_MIN, INT_MAX, UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
+LONGEST_DURATION = timedelta(microseconds=INT_MAX // 1000)
+"""As many nanoseconds as Go counts."""
 
 
 class CelError(Exception):
@@ -184,8 +186,16 @@ def equals(left: Any, right: Any) -> bool:
             return left.keys() == right.keys() and all(equals(value, right[key]) for key, value in left.items())
         return bool(left == right)
     if one in _NUMBERS and other in _NUMBERS:
+        left, right = _comparable(left, right)
         return bool(left == right)
     return False
+
+
+def _comparable(left: Any, right: Any) -> tuple[Any, Any]:
+    """Two numbers as CEL compares them: a double with an integer as doubles, whatever that loses."""
+    if type(left) is float or type(right) is float:
+        return float(left), float(right)
+    return left, right
 
 
 def compare(left: Any, right: Any) -> int:
@@ -193,6 +203,8 @@ def compare(left: Any, right: Any) -> int:
     one, other = type(left), type(right)
     if not ((one is other and one in _ORDERED) or (one in _NUMBERS and other in _NUMBERS)):
         raise EvaluationError("no such overload")
+    if one is not other:
+        left, right = _comparable(left, right)
     if left < right:
         return -1
     if left > right:

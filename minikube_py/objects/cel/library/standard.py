@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import re2
 
 from minikube_py.objects.cel.overloads import TRAVERSAL, Overload, matching, overload, traversal
-from minikube_py.objects.cel.values import INT_MAX, INT_MIN, UINT_MAX, EvaluationError, UInt, type_of
+from minikube_py.objects.cel.values import INT_MAX, INT_MIN, LONGEST_DURATION, UINT_MAX, EvaluationError, UInt, type_of
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _UNIT_MICROS = {"ns": 0.001, "us": 1, "µs": 1, "μs": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
@@ -44,9 +44,9 @@ def in_range(number: int) -> int:
 
 def to_int(value: Any) -> int:
     if isinstance(value, float):
-        if not isfinite(value):
+        if not INT_MIN < value < INT_MAX:
             raise EvaluationError("integer overflow")
-        return in_range(int(value))
+        return int(value)
     if isinstance(value, str):
         if not re.fullmatch(r"[+-]?\d+", value):
             raise EvaluationError(f'strconv.ParseInt: parsing "{value}": invalid syntax')
@@ -129,7 +129,7 @@ def to_time(text: str) -> datetime:
             raise ValueError(text)
         whole, fraction, zone = found.groups()
         moment = datetime.fromisoformat(whole.upper() + (zone if zone not in "Zz" else "+00:00"))
-        return moment.astimezone(UTC) + timedelta(seconds=float(fraction or 0))
+        return moment.astimezone(UTC) + timedelta(microseconds=int(f"{(fraction or '.')[1:]:0<6}"[:6]))
     except (ValueError, OverflowError):
         raise EvaluationError(f'invalid timestamp: cannot parse "{text}" as RFC 3339') from None
 
@@ -145,8 +145,8 @@ def to_duration(text: str) -> timedelta:
             at = part.end()
         if at != len(body) or not body:
             raise EvaluationError(f'time: invalid duration "{text}"')
-    if micros > 315_576_000_000 * 10**6:
-        raise EvaluationError("range: duration out of range")
+    if micros > LONGEST_DURATION // timedelta(microseconds=1):
+        raise EvaluationError(f'time: invalid duration "{text}"')
     return timedelta(microseconds=-micros if text.startswith("-") else micros)
 
 

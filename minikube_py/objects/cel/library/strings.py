@@ -133,7 +133,7 @@ def _formatted(verb: str, precision: int | None, values: Iterator[Any]) -> str:
     if verb == "s":
         return shown(value)
     if verb == "d" and (is_number or isinstance(value, float)):
-        return str(value) if is_number else double_text(value)
+        return str(value) if is_number else _go_infinity(double_text(value))
     if verb in ("f", "e") and (is_number or isinstance(value, float)):
         return _double(float(value), verb, 6 if precision is None else precision)
     if verb == "b" and (is_number or isinstance(value, bool)):
@@ -152,8 +152,12 @@ def _formatted(verb: str, precision: int | None, values: Iterator[Any]) -> str:
 
 def _double(value: float, verb: str, precision: int) -> str:
     if not isfinite(value):
-        return {"+Inf": "Infinity", "-Inf": "-Infinity"}.get(double_text(value), "NaN")
+        return _go_infinity(double_text(value))
     return format(value, f".{precision}{verb}")
+
+
+def _go_infinity(text: str) -> str:
+    return {"+Inf": "Infinity", "-Inf": "-Infinity"}.get(text, text)
 
 
 def shown(value: Any) -> str:
@@ -164,7 +168,9 @@ def shown(value: Any) -> str:
         return "[" + ", ".join(_element(item) for item in value) + "]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_element(k)}: {_element(v)}" for k, v in sorted(value.items(), key=str)) + "}"
-    if isinstance(value, (str, bool, int, float, bytes, datetime, timedelta, CelType)):
+    if isinstance(value, float):
+        return _go_infinity(double_text(value))
+    if isinstance(value, (str, bool, int, bytes, datetime, timedelta, CelType)):
         return to_string(value)
     raise EvaluationError(f"error during formatting: string clause can't print {type_of(value)}")
 
