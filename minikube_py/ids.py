@@ -23,7 +23,11 @@ def uid() -> str:
 
 def name_suffix(length: int = 5) -> str:
     """The random tail that `generateName` gets."""
-    return "".join(_random.choice(NAME_ALPHABET) for _ in range(length))
+    number, letters = _random.getrandbits(64 + 5 * length), []
+    for _ in range(length):
+        number, index = divmod(number, len(NAME_ALPHABET))
+        letters.append(NAME_ALPHABET[index])
+    return "".join(letters)
 
 
 def jitter(seconds: float, factor: float) -> float:

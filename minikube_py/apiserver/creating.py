@@ -1,5 +1,7 @@
 """Creates objects: names, UIDs and times are given here, then the write goes through the shared block."""
 
+import orjson
+
 from minikube_py import ids
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.call import Answer, ApiCall
@@ -21,7 +23,6 @@ from minikube_py.apiserver.writes import (
     validated,
 )
 from minikube_py.objects.errors import AlreadyExists, BadRequest, Object
-from minikube_py.objects.meta import deep_copy
 from minikube_py.store.protocol import KeyExists, Record
 
 _NAME_ATTEMPTS = 8
@@ -53,8 +54,9 @@ async def create_object(call: ApiCall, obj: Object, *, is_applied: bool = False)
 
 async def _create_named(call: ApiCall, obj: Object, request: AdmissionRequest) -> Answer:
     prefix = obj["metadata"]["generateName"][:_MAX_PREFIX]
-    for _ in range(_NAME_ATTEMPTS):
-        attempt = deep_copy(obj)
+    pristine = orjson.dumps(obj)  # a name that is taken is rare: the object is copied for the second attempt only
+    for number in range(_NAME_ATTEMPTS):
+        attempt = orjson.loads(pristine) if number else obj
         attempt["metadata"]["name"] = prefix + ids.name_suffix()
         request.obj = attempt
         try:

@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 PathHandler = Callable[[HttpRequest], Awaitable[Reply]]
 _STREAMING = frozenset(("exec", "attach", "portforward", "log", "proxy"))
 _CONNECTIONS = frozenset(("exec", "attach", "portforward"))
+_REMEMBERED_HOSTS = 256
 _LOCAL_NAMES = frozenset(("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "mkube"))
 
 
@@ -61,6 +62,7 @@ class Pipeline:
     host_names: frozenset[str] = frozenset()
     max_inflight: int = 400
     inflight: Counter[str] = field(default_factory=Counter)
+    known_hosts: set[str] = field(default_factory=set)
     auditor: "Auditor | None" = None
     aggregated: AggregatedApis | None = None
 
@@ -70,9 +72,14 @@ Stage = Callable[[Pipeline, HttpRequest], Awaitable[Reply | Taken | None]]
 
 async def check_host(pipeline: Pipeline, request: HttpRequest) -> None:
     """Refuses names that are not the server's: a web page can make a browser resolve its own name to this address."""
-    host = _host_name(request.headers.get("host", "")).lower().removesuffix(".")
-    if not _is_known(pipeline, host):
-        raise Forbidden(f'the host name "{host}" is not one of this server', details={})
+    named = request.headers.get("host", "")
+    if named not in pipeline.known_hosts:
+        host = _host_name(named).lower().removesuffix(".")
+        if not _is_known(pipeline, host):
+            raise Forbidden(f'the host name "{host}" is not one of this server', details={})
+        if len(pipeline.known_hosts) >= _REMEMBERED_HOSTS:
+            pipeline.known_hosts.clear()
+        pipeline.known_hosts.add(named)
     origin = request.headers.get("origin")
     if origin is not None and _place_of(origin) != request.headers.get("host"):
         raise Forbidden("requests from web pages of another origin are not allowed", details={})

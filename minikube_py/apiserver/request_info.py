@@ -5,6 +5,7 @@ Source: Kubernetes' RequestInfo (apiserver pkg/endpoints/request) and the API co
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from minikube_py.objects.selectors import FieldSelector
@@ -56,6 +57,7 @@ class UserInfo:
         return user
 
 
+_REMEMBERED_LENGTH = 512
 _NO_QUERY: Mapping[str, str] = {}
 NO_VERB = ""
 """The verb of an HTTP method that the API gives no meaning: only rules for every verb allow it."""
@@ -66,6 +68,12 @@ _NAMESPACE_SUBRESOURCES = frozenset(("status", "finalize"))
 
 def parse_request(path: str, method: str, query: Mapping[str, str] = _NO_QUERY) -> RequestInfo:
     """The request tuple of a decoded URL path. Paths outside /api and /apis keep their method as the verb."""
+    if not query and len(path) < _REMEMBERED_LENGTH:
+        return _parse_plain(path, method)
+    return _parse(path, method, query)
+
+
+def _parse(path: str, method: str, query: Mapping[str, str]) -> RequestInfo:
     plain = RequestInfo(path=path, verb=method.lower())
     segments = path.strip("/").split("/")
     if segments[0] == "api" and len(segments) >= 3:
@@ -105,6 +113,12 @@ def parse_request(path: str, method: str, query: Mapping[str, str] = _NO_QUERY) 
         field_selector=fields,
         label_selector=labels,
     )
+
+
+@lru_cache(maxsize=4096)
+def _parse_plain(path: str, method: str) -> RequestInfo:
+    """Clients ask for the same things again and again."""
+    return _parse(path, method, _NO_QUERY)
 
 
 def is_true(text: str | None) -> bool:

@@ -7,6 +7,7 @@ Source: apimachinery pkg/util/managedfields/internal (managedfieldsupdater, capm
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from minikube_py import clock
@@ -17,6 +18,7 @@ from minikube_py.objects.schema_node import SchemaNode
 
 MAX_UPDATE_MANAGERS = 10
 _ANCIENT = "ancient-changes"
+_MAX_AGENT_CHARACTERS = 1024
 _MAX_MANAGER_BYTES = 128
 
 # Set by the server or part of the object's identity: nobody owns these.
@@ -72,6 +74,11 @@ def manager_of(field_manager: str, user_agent: str) -> str:
     """The manager's name: the request's fieldManager, else the user agent up to the first slash."""
     if field_manager:
         return field_manager
+    return _manager_of_agent(user_agent[:_MAX_AGENT_CHARACTERS])
+
+
+@lru_cache(maxsize=1024)
+def _manager_of_agent(user_agent: str) -> str:
     prefix = user_agent.partition("/")[0]
     printable = "".join(c for c in prefix if c.isprintable())
     return printable.encode()[:_MAX_MANAGER_BYTES].decode(errors="ignore")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from minikube_py.objects.errors import Object
@@ -164,23 +165,25 @@ class ResourceKind:
     custom: bool = False
     custom_schema: SchemaOfCustomKind | None = None
 
-    @property
+    # Looked up many times a request, and so worked out once.
+
+    @cached_property
     def gvr(self) -> GVR:
         return GVR(self.group, self.version, self.plural)
 
-    @property
+    @cached_property
     def gvk(self) -> GVK:
         return GVK(self.group, self.version, self.kind)
 
-    @property
+    @cached_property
     def api_version(self) -> str:
         return self.gvk.api_version
 
-    @property
+    @cached_property
     def store_resource(self) -> str:
         """The store's `resource` column: `group/plural`, one for all versions (`pods` in the core group is `/pods`)."""
         return self.storage_resource or f"{self.group}/{self.plural}"
 
-    @property
+    @cached_property
     def storage_gvk(self) -> GVK:
         return self.storage or self.gvk

@@ -12,8 +12,10 @@ from minikube_py.apiserver.authn.request_header import RequestHeaderOptions, Req
 from minikube_py.apiserver.authn.service_accounts import ServiceAccountTokens, TokenTrust
 from minikube_py.apiserver.authn.static_tokens import StaticTokens
 from minikube_py.apiserver.authn.x509 import ClientCertificates
+from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.objects.errors import Unauthorized
 
+_REMEMBERED = 1024
 AUTHENTICATED_GROUP = "system:authenticated"
 
 
@@ -49,6 +51,7 @@ class UnionAuthenticator:
     def __init__(self, authenticators: Sequence[Authenticator], audiences: Sequence[str] = ()) -> None:
         self._authenticators = tuple(authenticators)
         self._audiences = tuple(audiences)
+        self._known: dict[int, tuple[UserInfo, Authenticated]] = {}
 
     async def authenticate(self, credentials: Credentials) -> Authenticated | None:
         """Adds system:authenticated. None without any credential; raises Unauthorized when none is good."""
@@ -60,12 +63,27 @@ class UnionAuthenticator:
                 refusal = refusal or error
                 continue
             if answer is not None:
-                return with_authenticated_group(answer)
+                return self._completed(answer)
         if refusal is not None:
             raise refusal
         if credentials.bearer_token:
             raise Unauthorized("Unauthorized")
         return None
+
+    def _completed(self, answer: Authenticated) -> Authenticated:
+        """Authenticators give out the same user for the same token or certificate: the group is added once to each.
+
+        The user is kept with the answer, so that its identity is nobody else's meanwhile.
+        """
+        user = answer.user
+        known = self._known.get(id(user))
+        if known is not None and known[0] is user and known[1].audiences == answer.audiences:
+            return known[1]
+        completed = with_authenticated_group(answer)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[id(user)] = (user, completed)
+        return completed
 
     async def authenticate_token(self, token: str, audiences: Sequence[str] = ()) -> Authenticated | None:
         """For TokenReview: whom a bearer token stands for, to one of `audiences` (by default the API server).
