@@ -1,4 +1,4 @@
-"""Removes pods nobody will: of nodes that are gone, terminating ones that never got a node, and too many finished ones.
+"""Removes pods nobody will: of nodes that are gone or out of service, those never bound, and too many finished ones.
 
 Source: pkg/controller/podgc.
 """
@@ -9,6 +9,7 @@ from minikube_py import clock
 from minikube_py.client.protocol import DeleteOptions, PatchType, WriteOptions
 from minikube_py.controllers.context import NODES, PODS, ControllerContext
 from minikube_py.controllers.nodelifecycle import BY_NODE, by_node
+from minikube_py.controllers.nodes.taints import ready_status, taints_of
 from minikube_py.controllers.workloads.pods import is_finished
 from minikube_py.objects.errors import NotFound, Object
 from minikube_py.objects.meta import is_deleting, key, name, namespace, uid
@@ -16,6 +17,7 @@ from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
 from minikube_py.reconciling.informer import DELETED, InformerEvent
 
+OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 _QUARANTINE_SECONDS = 40.0
 _STATUS = WriteOptions(subresource="status")
 
@@ -32,11 +34,14 @@ class PodGarbageCollector:
         self._finished = 0
 
     def sources(self) -> Sequence[Source]:
-        return Source(self._nodes, self._node_gone), Source(self._pods, self._pod_changed)
+        return Source(self._nodes, self._node_changed), Source(self._pods, self._pod_changed)
 
-    def _node_gone(self, event: InformerEvent) -> Iterable[Key]:
+    def _node_changed(self, event: InformerEvent) -> Iterable[Key]:
+        pods = self._pods.cache.by_index
         if event.type == DELETED:
-            yield from (key(pod) for pod in self._pods.cache.by_index(BY_NODE, name(event.object)))
+            yield from (key(pod) for pod in pods(BY_NODE, name(event.object)))
+        elif _is_out_of_service(event.object):
+            yield from (key(pod) for pod in pods(BY_NODE, name(event.object)) if is_deleting(pod))
 
     def _pod_changed(self, event: InformerEvent) -> Iterable[Key]:
         pod, previous = event.object, event.previous
@@ -47,7 +52,10 @@ class PodGarbageCollector:
             self._suspects.discard(uid(pod))
             return
         node = pod["spec"].get("nodeName")
-        if (is_deleting(pod) and not node) or (node and self._nodes.cache.get("", node) is None):
+        host = self._nodes.cache.get("", node) if node else None
+        if (is_deleting(pod) and not node) or (node and host is None):
+            yield key(pod)
+        elif is_deleting(pod) and host is not None and _is_out_of_service(host):
             yield key(pod)
         if now and not before and self._kept and self._finished > self._kept:
             yield Key("", "")  # stands for the finished pods as a whole
@@ -64,8 +72,13 @@ class PodGarbageCollector:
             if is_deleting(pod):
                 await self._delete(pod)
             return None
-        if self._nodes.cache.get("", node) is not None:
+        host = self._nodes.cache.get("", node)
+        if host is not None:
             self._suspects.discard(uid(pod))
+            if is_deleting(pod) and _is_out_of_service(host):
+                # Its kubelet will never say that the pod has ended.
+                await self._fail(pod, [])
+                await self._delete(pod)
             return None
         if uid(pod) not in self._suspects:
             # A node that is registered again soon keeps its pods.
@@ -73,7 +86,7 @@ class PodGarbageCollector:
             return _QUARANTINE_SECONDS
         if await self._node_exists(node):
             return None
-        await self._fail(pod)
+        await self._fail(pod, [_target()])
         await self._delete(pod)
         return None
 
@@ -84,17 +97,11 @@ class PodGarbageCollector:
             return False
         return True
 
-    async def _fail(self, pod: Object) -> None:
+    async def _fail(self, pod: Object, conditions: Sequence[Object]) -> None:
         if is_finished(pod):
             return
-        condition = {
-            "type": "DisruptionTarget",
-            "status": "True",
-            "reason": "DeletionByPodGC",
-            "message": "PodGC: node no longer exists",
-            "lastTransitionTime": clock.rfc3339(),
-        }
-        patch = {"metadata": {"uid": uid(pod)}, "status": {"phase": "Failed", "conditions": [condition]}}
+        status = {"phase": "Failed", **({"conditions": list(conditions)} if conditions else {})}
+        patch = {"metadata": {"uid": uid(pod)}, "status": status}
         await self._client.patch(
             PODS, name(pod), patch, namespace(pod), patch_type=PatchType.STRATEGIC, options=_STATUS
         )
@@ -111,3 +118,18 @@ class PodGarbageCollector:
             await self._client.delete(PODS, name(pod), namespace(pod), options=options)
         except NotFound:
             return
+
+
+def _is_out_of_service(node: Object) -> bool:
+    """Whether the node is lost, and its administrator says that it is really off (KEP-2268)."""
+    return ready_status(node) != "True" and any(taint["key"] == OUT_OF_SERVICE for taint in taints_of(node))
+
+
+def _target() -> Object:
+    return {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "DeletionByPodGC",
+        "message": "PodGC: node no longer exists",
+        "lastTransitionTime": clock.rfc3339(),
+    }

@@ -83,9 +83,6 @@ class ServiceLoadBalancerController:
                 await self._ensure(service, self._balancers)
             elif FINALIZER in finalizers(service):
                 await self._delete(service, self._balancers)
-            if is_deleting(service):
-                self._ensured.pop(uid(service), None)
-                self._behind.pop(uid(service), None)
         except CloudError as error:
             self._recorder.event(service, WARNING, "SyncLoadBalancerFailed", f"Error syncing load balancer: {error}")
             return error.retry_seconds
@@ -118,6 +115,7 @@ class ServiceLoadBalancerController:
         self._recorder.event(service, NORMAL, "DeletingLoadBalancer", "Deleting load balancer")
         await balancers.delete(service)
         self._ensured.pop(uid(service), None)
+        self._behind.pop(uid(service), None)
         kept = [one for one in finalizers(service) if one != FINALIZER]
         try:
             await self._patch(service, {"finalizers": kept or None}, None if is_deleting(service) else {})

@@ -147,3 +147,15 @@ async def test_local_traffic_has_a_health_check_and_nodes_are_followed() -> None
         await asyncio.sleep(2)
         assert await plane.events("UpdatedLoadBalancer") == ["Updated load balancer with new hosts"]
         assert await addresses(plane) == ["10.44.0.1"]
+
+
+@virtual_time
+async def test_a_namespace_with_load_balancers_can_be_deleted() -> None:
+    async with with_cloud() as plane:
+        await plane.client.create(GVR("", "v1", "namespaces"), {"metadata": {"name": "shop"}})
+        await plane.create(SERVICES, service(), "shop")
+        await asyncio.sleep(1)
+        assert (await plane.get(SERVICES, "web", "shop"))["metadata"]["finalizers"] == [FINALIZER]
+        await plane.client.delete(GVR("", "v1", "namespaces"), "shop")
+        await asyncio.sleep(10)
+        assert not await plane.exists(GVR("", "v1", "namespaces"), "shop", "")

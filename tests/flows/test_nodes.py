@@ -4,6 +4,7 @@ import asyncio
 import functools
 
 from minikube_py import clock
+from minikube_py.client.protocol import PatchType
 from minikube_py.objects.conditions import get_condition
 from minikube_py.resources.kind import GVR
 from tests.flows.test_deployments import DEPLOYMENTS, deployment, is_rolled_out
@@ -125,3 +126,23 @@ async def test_a_laptop_that_slept_evicts_nobody() -> None:
         assert {p["metadata"]["name"] for p in await plane.pods("app=web")} == before
         assert await plane.events("TaintManagerEviction") == []
         assert await plane.events("NodeNotReady") == []
+
+
+@virtual_time
+async def test_pods_of_a_node_that_is_out_of_service_make_room_at_once() -> None:
+    async with control_plane(nodes=2) as plane:
+        template = deployment(1)["spec"]["template"]
+        spec = {"replicas": 2, "serviceName": "web", "selector": {"matchLabels": {"app": "web"}}, "template": template}
+        await plane.create(GVR("apps", "v1", "statefulsets"), {"metadata": {"name": "web"}, "spec": spec})
+        await asyncio.sleep(10)
+        (victim,) = await on_node(plane, "node-1")
+        before = (await plane.get(GVR("", "v1", "pods"), victim))["metadata"]["uid"]
+        plane.nodes.lost.add("node-1")
+        await asyncio.sleep(70)
+        taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
+        taints = [*(await plane.get(NODES, "node-1", ""))["spec"]["taints"], taint]
+        await plane.client.patch(NODES, "node-1", {"spec": {"taints": taints}}, patch_type=PatchType.MERGE)
+        await asyncio.sleep(20)
+        after = await plane.get(GVR("", "v1", "pods"), victim)
+        assert after["metadata"]["uid"] != before
+        assert after["spec"]["nodeName"] == "node-0"
