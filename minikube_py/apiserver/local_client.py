@@ -14,7 +14,7 @@ from minikube_py.apiserver.reads import read_many, read_one
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo, single_name
 from minikube_py.apiserver.watches import bookmark, open_watch
 from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
-from minikube_py.objects.errors import Object, from_status
+from minikube_py.objects.errors import ApiError, Object, from_status
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
 
@@ -48,6 +48,15 @@ class LocalClient:
 
     async def get(self, gvr: GVR, name: str, namespace: str = "", *, subresource: str = "") -> Object:
         call = self._call("get", gvr, (namespace, name, subresource))
+        try:
+            found = await self._get(call, subresource)
+        except ApiError as error:
+            self._context.counts.called("GET", error.code)
+            raise
+        self._context.counts.called("GET", 200)
+        return found
+
+    async def _get(self, call: ApiCall, subresource: str) -> Object:
         if subresource:
             answer = await write(call)
             return deep_copy((answer.obj if answer else None) or {})
@@ -64,6 +73,7 @@ class LocalClient:
             answer = await handler(call)
             return ObjectList(list((answer.items if answer else None) or ()), str(self._context.store.revision))
         listing = await read_many(call)
+        self._context.counts.called("GET", 200)
         shared = self._context.records.shared
         return ObjectList([shared(call.kind, r) for r in listing.records], str(listing.revision))
 
@@ -192,6 +202,15 @@ def _delete_body(options: DeleteOptions) -> Body:
     return TreeBody(body)
 
 
+_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+
+
 async def _written(call: ApiCall) -> Object:
-    answer = await write(call)
+    counts, method = call.context.counts, _METHODS[call.info.verb]
+    try:
+        answer = await write(call)
+    except ApiError as error:
+        counts.called(method, error.code)
+        raise
+    counts.called(method, answer.code if answer is not None else 200)
     return (answer.obj if answer is not None else None) or {}

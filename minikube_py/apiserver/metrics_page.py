@@ -44,6 +44,7 @@ class MetricsPage:
 
     def _own(self) -> Iterator[Family]:
         yield from _requests(self._context)
+        yield from _calls(self._context)
         yield from _watches(self._context)
         yield from _objects(self._context)
         names = {"major": "major", "minor": "minor", "git_version": "gitVersion", "platform": "platform"}
@@ -74,6 +75,15 @@ def _requests(context: ServerContext) -> Iterator[Family]:
     for kind, number in counts.inflight.items():
         inflight.add(kind, value=number)
     yield inflight
+
+
+def _calls(context: ServerContext) -> Iterator[Family]:
+    """Controllers, scheduler and this process' nodes call the API without HTTP; elsewhere they would be its clients."""
+    family = Family("rest_client_requests_total", "counter", "Calls of the parts of this process.",
+                    ("code", "method", "host"))  # fmt: skip
+    for (method, code), number in context.counts.calls.items():
+        family.add(str(code), method, "in-process", value=number)
+    yield family
 
 
 def _place(labels: Labels) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class RequestCounts:
         self._known: dict[tuple[str, str, str, str, str, bool, bool, int], Histogram] = {}
         self.requests: dict[Labels, Histogram] = {}
         self.watches: dict[GVR, WatchCount] = {}
+        self.calls: dict[tuple[str, int], int] = {}
         self.inflight = {"mutating": 0, "readOnly": 0}
 
     def began(self, method: str) -> float:
@@ -74,6 +75,11 @@ class RequestCounts:
             if self._is_served(info):
                 self._known[key] = durations
         durations.observe(perf_counter() - began)
+
+    def called(self, method: str, code: int) -> None:
+        """A call of a part of this process, which is no request, has ended."""
+        key = (method, code)
+        self.calls[key] = self.calls.get(key, 0) + 1
 
     def watch(self, gvr: GVR) -> WatchCount:
         """The count of a served resource's watches."""

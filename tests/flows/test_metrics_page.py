@@ -50,6 +50,13 @@ async def test_requests_are_counted_by_what_they_were() -> None:
         assert after.value("apiserver_current_inflight_requests", request_kind="readOnly") == 1  # this one
         assert after.value("apiserver_current_inflight_requests", request_kind="mutating") == 0
         assert after.value("apiserver_storage_objects", resource="configmaps") >= 1
+        calls = "rest_client_requests_total"
+        with pytest.raises(NotFound):
+            await plane.client.get(PODS, "none", "default")
+        await plane.create(PODS, pod("one"))
+        later = await read(plane)
+        assert later.value(calls, method="GET", code="404") - after.total(calls, method="GET", code="404") == 1
+        assert later.value(calls, method="POST", code="201") - after.total(calls, method="POST", code="201") >= 1
         assert after.value("apiserver_resource_objects", group="apps", resource="deployments") == 0
         assert after.value("kubernetes_build_info", major="1", minor="37") == 1
         assert after.value("process_resident_memory_bytes") > 1e6

@@ -98,7 +98,10 @@ async def test_readiness_follows_the_probe() -> None:
     assert bench.seen == (True, False, "")
     assert calls.calls == [(5.0, "readiness"), (15.0, "readiness"), (25.0, "readiness")]
     assert bench.events.seen == [("Unhealthy", "Readiness probe failed: gone")] * 2
+    key = ("u", "c", "readiness")
+    assert bench.prober.counts == {(*key, "successful"): 1, (*key, "failed"): 2}
     bench.prober.forget("u")
+    assert bench.prober.counts == {}
 
 
 @virtual_time
@@ -142,6 +145,7 @@ async def test_a_probe_that_cannot_run_says_nothing() -> None:
     assert bench.seen == (True, True, "")
     expected = "Liveness probe errored and resulted in unknown state: no such runtime"
     assert bench.events.seen[0] == ("Unhealthy", expected)
+    assert set(bench.prober.counts) == {("u", "c", "liveness", "unknown")}
     bench.prober.forget("u")
 
 
