@@ -141,7 +141,7 @@ async def test_refusals_and_failures_are_told(directory: Path) -> None:
         await http("POST", MAPS, b"{")
         assert log.of(MAPS)[-1]["responseStatus"]["code"] == 400
         headers = {"Impersonate-User": "bob", "Impersonate-Group": "devs"}
-        await http("DELETE", f"{MAPS}/a", headers={**headers, "Audit-ID": "mine", "X-Forwarded-For": "10.1.2.3"})
+        await http("DELETE", f"{MAPS}/a", headers={**headers, "Audit-ID": "mine", "X-Forwarded-For": "10.1.2.3, x"})
         forbidden = log.of(f"{MAPS}/a")[-1]
         assert forbidden["user"]["username"] == "system:admin"
         assert forbidden["impersonatedUser"] == {"username": "bob", "groups": ["devs", "system:authenticated"]}

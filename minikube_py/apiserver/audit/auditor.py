@@ -1,5 +1,6 @@
 """Decides by the policy which requests get an audit trail, and listens to their replies."""
 
+import ipaddress
 from collections.abc import AsyncIterator, Iterable, Mapping
 from urllib.parse import quote
 
@@ -101,10 +102,23 @@ def origin_of(request: HttpRequest) -> Origin:
 
 
 def _source_addresses(headers: Mapping[str, str], peer: str) -> Iterable[str]:
-    """The forwarded addresses as the client's proxies wrote them, then the peer's own, each once."""
-    forwarded = [part.strip() for part in headers.get("x-forwarded-for", "").split(",")]
+    """The addresses that proxies say the request came by, then the peer's own, which alone can't be made up."""
+    said = (part.strip() for part in headers.get("x-forwarded-for", "").split(","))
+    addresses = [address for address in said if _is_address(address)]
     real = headers.get("x-real-ip", "").strip()
-    return dict.fromkeys(address for address in (*forwarded, real, peer) if address)
+    if real not in addresses and _is_address(real):
+        addresses.append(real)
+    if peer and addresses[-1:] != [peer]:
+        addresses.append(peer)
+    return addresses
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 async def _until_end(trail: AuditTrail, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
