@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from minikube_py.api import MASTERS, Api
 from minikube_py.bootstrap.certificate_signer import CertificateSigner
 from minikube_py.bootstrap.first_objects import publish_api_endpoint
+from minikube_py.bootstrap.service_addresses import ServiceAddresses
 from minikube_py.client.protocol import Selection
 from minikube_py.cloud.catalog import PROVIDERS
 from minikube_py.cloud.protocol import NodeGroup, NodeGroupLimits
@@ -18,6 +19,7 @@ from minikube_py.kubelet.fake_node_group import GROUP, GROUP_LABEL, FakeNodeGrou
 from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
 from minikube_py.node import NodeOptions, running_node
 from minikube_py.proxy.local_listeners import LocalListeners
+from minikube_py.reconciling.controller import run_controller
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.running_server import ApiParts, Server, start
 from minikube_py.scheduler.configuration.settings import DEFAULT_CONFIGURATION
@@ -68,6 +70,8 @@ def _start_controllers(
         client, address = api.controller("service-controller"), server.config.load_balancer_address
         listeners = LocalListeners(client, informers, server.nodes, address)
         start(group, listeners.run(), "ports of load balancers")
+    addresses = ServiceAddresses(api.admin(), informers)
+    start(group, run_controller(addresses, workers=1), addresses.name)
     start(group, informers.run(), "controllers' informers")
     start(group, run_controllers(context), "controllers")
     start(group, watched.run(), "scheduler's informers")

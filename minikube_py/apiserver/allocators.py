@@ -3,7 +3,7 @@
 Source: kubernetes pkg/registry/core/service/storage (alloc.go): order of the steps and texts of the errors.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py.apiserver.number_pools import AddressPool, Full, PortPool, Taken
@@ -32,13 +32,27 @@ class ServiceAllocation:
 
 
 class ServiceAllocator:
-    """Addresses are strings, ports are numbers. What is in use is read from the store at start."""
+    """Addresses are strings, ports are numbers. What is in use is read from the store at start.
 
-    def __init__(self, cidrs: Sequence[str] = DEFAULT_SERVICE_CIDRS, ports: PortPool | None = None) -> None:
+    `further` answers with the ranges beside cidrs that addresses may come from now (ServiceCIDR objects, KEP-1880),
+    `is_reserved` whether an address is somebody's although no Service has it. Both are asked only when it matters.
+    """
+
+    def __init__(
+        self,
+        cidrs: Sequence[str] = DEFAULT_SERVICE_CIDRS,
+        ports: PortPool | None = None,
+        further: Callable[[], Iterable[str]] = tuple,
+        is_reserved: Callable[[str], bool] = lambda address: False,
+    ) -> None:
         pools = [AddressPool(cidr) for cidr in cidrs]
         self._pools = {pool.family: pool for pool in pools}
         self._default_family = pools[0].family
         self._ports = ports or PortPool()
+        self._further = further
+        self._is_reserved = is_reserved
+        self._further_pools: dict[str, AddressPool] = {}
+        self._in_use: set[str] = set()
 
     def load(self, services: Iterable[Object]) -> None:
         """Takes what stored Services have."""
@@ -46,18 +60,40 @@ class ServiceAllocator:
             for value in values_of(service):
                 if isinstance(value, int):
                     self._ports.take(value)
-                elif pool := self._pool_of(value):
-                    pool.take(value)
+                else:
+                    self._take(value)
 
     def release(self, values: Iterable[str | int]) -> None:
         for value in values:
             if isinstance(value, int):
                 self._ports.release(value)
-            elif pool := self._pool_of(value):
-                pool.release(value)
+            else:
+                self._in_use.discard(value)
+                for pool in self._known_pools(value):
+                    pool.release(value)
 
-    def _pool_of(self, address: str) -> AddressPool | None:
-        return self._pools.get("IPv6" if ":" in address else "IPv4")
+    def _take(self, address: str) -> None:
+        self._in_use.add(address)
+        for pool in self._known_pools(address):
+            pool.take(address)
+
+    def _known_pools(self, address: str) -> list[AddressPool]:
+        return [pool for pool in (*self._pools.values(), *self._further_pools.values()) if address in pool]
+
+    def _pools_of(self, family: str) -> Iterator[AddressPool]:
+        """The range of the family that the cluster was started with, then those that were added."""
+        yield self._pools[family]
+        own = {str(pool.network) for pool in self._pools.values()}
+        wanted = [cidr for cidr in self._further() if cidr not in own]
+        self._further_pools = {cidr: self._further_pools.get(cidr) or self._new_pool(cidr) for cidr in wanted}
+        yield from (pool for pool in self._further_pools.values() if pool.family == family)
+
+    def _new_pool(self, cidr: str) -> AddressPool:
+        pool = AddressPool(cidr)
+        for address in self._in_use:
+            if address in pool:
+                pool.take(address)
+        return pool
 
     def before_create(self, obj: Object) -> ServiceAllocation:
         return self._allocate(obj, None)
@@ -159,19 +195,41 @@ class ServiceAllocator:
         spec["clusterIPs"], spec["clusterIP"] = ips, ips[0]
 
     def _pick_address(self, family: str) -> str:
+        problem = Full("range is full")
+        for pool in self._pools_of(family):
+            try:
+                address = self._pick_from(pool)
+            except Full as error:
+                problem = error
+                continue
+            self._take(address)
+            return address
+        raise InternalError.of(f"failed to allocate a serviceIP: {problem}")
+
+    def _pick_from(self, pool: AddressPool) -> str:
+        refused = []
         try:
-            return self._pools[family].pick()
-        except Full as error:
-            raise InternalError.of(f"failed to allocate a serviceIP: {error}") from None
+            while self._is_reserved(address := pool.pick()):
+                refused.append(address)
+            return address
+        finally:
+            for one in refused:
+                pool.release(one)
 
     def _claim_address(self, service: Object, family: str, ip: str) -> None:
+        pools = self._pools_of(family)
+        pool = next((one for one in pools if ip in one), self._pools[family])
         try:
-            self._pools[family].claim(ip)
+            pool.claim(ip)
+            if self._is_reserved(ip):
+                pool.release(ip)
+                raise Taken("provided IP is already allocated")
         except Taken as error:
             errors = FieldErrors()
             ips = service["spec"]["clusterIPs"]
             errors.invalid(_SPEC.child("clusterIPs"), ips, f"failed to allocate IP {ip}: {error}")
             _raise(service, errors)
+        self._take(ip)
 
     def _allocate_node_ports(self, service: Object, had: set[str | int], taken: set[str | int]) -> None:
         spec = service["spec"]

@@ -81,6 +81,10 @@ class AddressPool:
         last = base + size - (2 if self.network.version == 4 and size > 2 else 1)
         self._numbers = NumberPool(base + 1, last, lower_part=min(max(16, size // 16), 256) if size > 16 else 0)
 
+    def __contains__(self, address: str) -> bool:
+        parsed = ipaddress.ip_address(address)
+        return parsed.version == self.network.version and int(parsed) in self._numbers
+
     def pick(self) -> str:
         """Takes a free address. Raises Full."""
         return str(self.network.network_address + (self._numbers.pick() - int(self.network.network_address)))

@@ -28,6 +28,7 @@ from minikube_py.apiserver.paths import Paths
 from minikube_py.apiserver.pipeline import Pipeline
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
+from minikube_py.apiserver.service_ranges import ServiceRanges
 from minikube_py.apiserver.streaming.service_dial import dial_service
 from minikube_py.client.node_connection import ByteStream, NodeConnections
 from minikube_py.client.protocol import Client
@@ -71,7 +72,8 @@ class ApiServer:
 
     def __init__(self, options: ApiServerOptions) -> None:
         self.reader = reader = options.reader
-        services = ServiceAllocator(options.service_cidrs)
+        ranges = ServiceRanges(reader)
+        services = ServiceAllocator(options.service_cidrs, None, ranges.ready, ranges.is_reserved)
         services.load(reader.list(_SERVICES))
         self.context = ServerContext(
             registry=reader.registry,

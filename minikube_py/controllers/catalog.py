@@ -37,6 +37,7 @@ from minikube_py.controllers.resourcequota import ResourceQuotaController
 from minikube_py.controllers.rootcacert import RootCaPublisher
 from minikube_py.controllers.service_account_token import ServiceAccountTokenController
 from minikube_py.controllers.serviceaccount import ServiceAccountController
+from minikube_py.controllers.servicecidr import ServiceCidrController
 from minikube_py.controllers.servicelb import ServiceLoadBalancerController
 from minikube_py.controllers.statefulset import StatefulSetController
 from minikube_py.controllers.storageversionmigration import StorageVersionMigrationController
@@ -85,6 +86,7 @@ CONTROLLERS: dict[str, Callable[[ControllerContext], Controller]] = {
     "volumeattributesclassprotection": VolumeAttributesClassProtectionController,
     "storageversionmigration": StorageVersionMigrationController,
     "resourcequota": ResourceQuotaController,
+    "servicecidr": ServiceCidrController,
     "service-lb": ServiceLoadBalancerController,
     "endpoints": EndpointsController,
     "endpointslice": EndpointSliceController,

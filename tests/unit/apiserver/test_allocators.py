@@ -3,7 +3,7 @@
 import pytest
 
 from minikube_py.apiserver.allocators import ServiceAllocator
-from minikube_py.objects.errors import Invalid, Object
+from minikube_py.objects.errors import InternalError, Invalid, Object
 from minikube_py.resources.kind import GVR
 from tests.support.cluster import test_cluster
 
@@ -107,3 +107,35 @@ def test_a_full_range_says_so() -> None:
         allocator.before_create({"metadata": {"name": name}, "spec": {"type": "ClusterIP"}})
     with pytest.raises(Exception, match="range is full"):
         allocator.before_create({"metadata": {"name": "c"}, "spec": {"type": "ClusterIP"}})
+
+
+def test_when_the_first_range_is_full_further_ones_are_used() -> None:
+    more: list[str] = []
+    allocator = ServiceAllocator(["10.0.0.0/30"], further=lambda: more)
+    for _ in range(2):
+        allocator.before_create(service("a"))
+    with pytest.raises(InternalError, match="range is full"):
+        allocator.before_create(service("a"))
+    more.append("10.0.9.0/30")
+    given = set()
+    for _ in range(2):
+        one = service("a")
+        allocator.before_create(one)
+        given.add(one["spec"]["clusterIP"])
+    assert given == {"10.0.9.1", "10.0.9.2"}
+    allocator.release({"10.0.9.1"})
+    one = service("a")
+    allocator.before_create(one)
+    assert one["spec"]["clusterIP"] == "10.0.9.1"
+
+
+def test_a_range_that_comes_back_knows_what_is_in_use() -> None:
+    more = ["10.0.9.0/30"]
+    allocator = ServiceAllocator(["10.0.0.0/24"], further=lambda: more)
+    allocator.before_create(service("a", clusterIP="10.0.9.1", clusterIPs=["10.0.9.1"]))
+    more.clear()
+    with pytest.raises(Invalid, match="is not in the valid range"):
+        allocator.before_create(service("a", clusterIP="10.0.9.2", clusterIPs=["10.0.9.2"]))
+    more.append("10.0.9.0/30")
+    with pytest.raises(Invalid, match="already allocated"):
+        allocator.before_create(service("a", clusterIP="10.0.9.1", clusterIPs=["10.0.9.1"]))
