@@ -1,5 +1,6 @@
 """ValidatingAdmissionPolicies over a running API server: what they refuse, with which words, and when they don't."""
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -401,3 +402,14 @@ async def test_scaling_shows_a_scale(client: LocalClient) -> None:
         await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": 5}}, "default", options=scale)
     await client.patch(DEPLOYMENTS, "d", {"spec": {"replicas": 3}}, "default", options=scale)
     assert (await client.get(DEPLOYMENTS, "d", "default"))["spec"]["replicas"] == 3
+
+
+async def test_without_an_evaluator_nothing_passes_in_silence(
+    client: LocalClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await install(client, policy({"expression": "object.metadata.name != 'compiled later'"}))
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    error = await denial(client, config_map())
+    assert "denied request: compilation error: compilation failed: no CEL evaluator is installed" in error.message
+    with pytest.raises(Invalid, match="no CEL evaluator is installed for this platform"):
+        await client.create(POLICIES, policy({"expression": "object.metadata.name != 'never seen'"}, name="q"))

@@ -18,6 +18,7 @@ from minikube_py.resources.printing import AGE, NAME, UNSET, age, number, text
 
 SPEC = Path("spec")
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+MAX_AUDITS = 20
 ACTIONS = ("Audit", "Deny", "Warn")
 
 
@@ -82,6 +83,9 @@ def validate_policy(policy: Object, errors: FieldErrors) -> None:
         if "\n" in message.strip():
             errors.invalid(at.child("message"), message, "message must not contain line breaks")
         errors.optional_enum(at.child("reason"), validation.get("reason"), REASONS)
+    if len(audits) > MAX_AUDITS:
+        why = f"must not have more than {MAX_AUDITS} auditAnnotations"
+        errors.invalid(SPEC.child("auditAnnotations"), f"{len(audits)} auditAnnotations", why)
     keys: set[str] = set()
     for index, audit in enumerate(audits):
         at = SPEC.child("auditAnnotations").index(index)
