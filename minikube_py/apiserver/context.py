@@ -8,6 +8,7 @@ from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.authz.protocol import Authorizer
 from minikube_py.apiserver.conversion_webhooks import ConversionWebhooks
 from minikube_py.apiserver.frames import Frames
+from minikube_py.apiserver.kept_messages import KeptMessages
 from minikube_py.apiserver.records import Records, StoreReader
 from minikube_py.apiserver.request_counts import RequestCounts
 from minikube_py.apiserver.request_info import UserInfo
@@ -67,6 +68,7 @@ class ServerContext:
     records: Records
     reader: StoreReader
     snapshots: "PageSnapshots"
+    messages: KeptMessages
     frames: Frames = field(default_factory=Frames)
     authorizer: Authorizer | None = None
     admission: Sequence[AdmissionPlugin] = ()

@@ -6,7 +6,7 @@ and the API concepts page on protobuf.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,25 @@ from typing import Any
 import orjson
 
 from minikube_py.apiserver.protobuf_messages import Message, Table
-from minikube_py.apiserver.protobuf_values import PAYLOADS, ProtobufError, delimited, only_field, spans
+from minikube_py.apiserver.protobuf_values import PAYLOADS, ProtobufError, delimited, only_field, spans, varint
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVK
 
-__all__ = ["NotEncodable", "ProtobufError", "decode", "encode", "encode_list", "encode_message", "watch_frame"]
+__all__ = [
+    "NotEncodable",
+    "ProtobufError",
+    "decode",
+    "encode",
+    "encode_kept",
+    "encode_list",
+    "encode_message",
+    "watch_frame",
+]
 
 MAGIC = b"k8s\x00"
 _NO_CONTENT_TYPE = b"\x1a\x00\x22\x00"
 _ITEMS_TAG = b"\x12"
+_ITEMS_A_PIECE = 256
 _TABLE = Path(__file__).resolve().parent.parent / "resources" / "schema" / "protobuf.json"
 
 
@@ -45,12 +55,23 @@ def encode_message(obj: Object, gvk: GVK) -> bytes:
     return _encode(_message(gvk.api_version, gvk.kind), obj)
 
 
-def encode_list(metadata: Object, items: Iterable[bytes], gvk: GVK) -> bytes:
-    """The body of a list of kind gvk from its items' messages, which may be kept from one list to the next."""
+def encode_kept(message: bytes, gvk: GVK) -> bytes:
+    """A response body from what `encode_message` gave."""
+    return _envelope(gvk.api_version, gvk.kind, message)
+
+
+def encode_list(metadata: Object, items: Sequence[bytes], gvk: GVK) -> Iterator[bytes]:
+    """The body of a list of kind gvk, in pieces, from its items' messages, which may be kept from list to list."""
     header = _encode(_message("meta.k8s.io/v1", "PartialObjectMetadataList"), {"metadata": metadata})
     # Every list kind has its ListMeta as field 1 and its items as field 2.
-    parts = [header, *(_ITEMS_TAG + delimited(item) for item in items)]
-    return _envelope(gvk.api_version, gvk.kind, b"".join(parts))
+    lengths = [varint(len(item)) for item in items]
+    size = len(header) + sum(len(_ITEMS_TAG) + len(length) for length in lengths) + sum(map(len, items))
+    yield _opening(gvk.api_version, gvk.kind, size) + header
+    for start in range(0, len(items), _ITEMS_A_PIECE):
+        end = start + _ITEMS_A_PIECE
+        pairs = zip(lengths[start:end], items[start:end], strict=True)
+        yield b"".join([part for length, item in pairs for part in (_ITEMS_TAG, length, item)])
+    yield _NO_CONTENT_TYPE
 
 
 def watch_frame(event_type: str, body: bytes) -> bytes:
@@ -109,8 +130,13 @@ def _encode(message: Message, obj: Object) -> bytes:
 
 
 def _envelope(api_version: str, kind: str, message: bytes) -> bytes:
+    return b"".join((_opening(api_version, kind, len(message)), message, _NO_CONTENT_TYPE))
+
+
+def _opening(api_version: str, kind: str, size: int) -> bytes:
+    """Everything before the object's own message, which has `size` bytes."""
     type_meta = b"\x0a" + delimited(api_version.encode()) + b"\x12" + delimited(kind.encode())
-    return b"".join((MAGIC, b"\x0a", delimited(type_meta), b"\x12", delimited(message), _NO_CONTENT_TYPE))
+    return b"".join((MAGIC, b"\x0a", delimited(type_meta), b"\x12", varint(size)))
 
 
 def _read_raw(data: bytes, start: int, end: int) -> Any:

@@ -24,6 +24,9 @@ def reply_with_record(call: ApiCall, record: Record, form: Format) -> Reply:
     records = call.context.records
     if form is PLAIN or (form.is_plain_json and not form.transform):
         return Reply(records.data(call.kind, record))
+    if form.media_type == PROTOBUF and not form.transform and protobuf.has_protobuf(call.kind.gvk):
+        message = call.context.messages.message(call.kind, record)
+        return Reply(protobuf.encode_kept(message, call.kind.gvk), content_type=PROTOBUF)
     return reply_with_object(call, records.shared(call.kind, record), form)
 
 
@@ -76,8 +79,21 @@ async def reply_with_list(call: ApiCall, listing: Listing, form: Format) -> Repl
         return Reply(encode(shaped, form), content_type=form.content_type)
     kind = call.kind
     gvk = kind.gvk._replace(kind=f"{kind.kind}List")
-    messages = await _each(call, listing, lambda obj: protobuf.encode_message(obj, kind.gvk))
-    return Reply(protobuf.encode_list(metadata, messages, gvk), content_type=PROTOBUF)
+    messages = await _messages(call, listing)
+    return Reply(chunks=protobuf.encode_list(metadata, messages, gvk), content_type=PROTOBUF)
+
+
+async def _messages(call: ApiCall, listing: Listing) -> list[bytes]:
+    """Each object's protobuf message, with a chance for others while there are some to make."""
+    kind, kept, made, new = call.kind, call.context.messages, list[bytes](), 0
+    for record in listing.records:
+        message = kept.find(kind, record)
+        if message is None:
+            message, new = kept.message(kind, record), new + 1
+            if new % _PAUSE_EVERY == 0:
+                await asyncio.sleep(0)
+        made.append(message)
+    return made
 
 
 async def _shape_list(call: ApiCall, listing: Listing, form: Format, metadata: Object) -> Object:

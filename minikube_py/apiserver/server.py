@@ -20,6 +20,7 @@ from minikube_py.apiserver.custom_kinds import CustomKinds
 from minikube_py.apiserver.discovery import Discovery
 from minikube_py.apiserver.health import Health, Version
 from minikube_py.apiserver.http import serve_https
+from minikube_py.apiserver.kept_messages import KeptMessages
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.metrics_page import MetricsPage
 from minikube_py.apiserver.openapi import OpenApi
@@ -79,6 +80,7 @@ class ApiServer:
             registry=reader.registry,
             store=reader.store,
             records=reader.records,
+            messages=KeptMessages(reader.records),
             reader=reader,
             snapshots=PageSnapshots(),
             authorizer=options.authorizer,
