@@ -26,6 +26,7 @@ from minikube_py.bootstrap.mkube_objects import write_mkube_objects
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.config import NetworkConfig, ServerConfig
 from minikube_py.host import host_address, needs_root
+from minikube_py.kubelet.fake_nodes import FIRST_NODE_ADDRESS
 from minikube_py.kubelet.first_nodes import make_nodes
 from minikube_py.kubelet.network.host_names import owner_prefix
 from minikube_py.resources.catalog import built_in_kinds
@@ -141,11 +142,20 @@ def _first_objects(server: Server, pki: Pki) -> FirstObjectsOptions:
     )
 
 
+def _api_address(config: ServerConfig) -> str:
+    """What the `kubernetes` Service points to; '' when the first node finds an address that its pods can reach."""
+    if config.bind_address in ("0.0.0.0", "::"):
+        return host_address()
+    if config.bind_address not in ("127.0.0.1", "::1"):
+        return config.bind_address
+    return FIRST_NODE_ADDRESS if config.container_runtime == "fake" else ""
+
+
 async def _report_ready(server: Server, api: Api, pki: Pki, started: float) -> None:
     """From here on /readyz answers 200: write the kubeconfig, say so in one line."""
     config = server.config
-    if config.bind_address not in ("127.0.0.1", "::1"):
-        address = host_address() if config.bind_address in ("0.0.0.0", "::") else config.bind_address
+    address = _api_address(config)
+    if address:
         await publish_api_endpoint(api.admin(), address, server.port)
     entry = KubeconfigEntry(server.url, pki.server_ca_pem, token=pki.admin_token)
     record = ServerRecord(

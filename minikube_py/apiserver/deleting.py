@@ -59,19 +59,23 @@ async def delete(call: ApiCall) -> Answer:
 
 
 async def delete_collection(call: ApiCall) -> Answer:
-    """DELETE of a collection: one object after the other, each as a delete of its own."""
+    """DELETE of a collection: one object after the other, each as a delete of its own; the answer lists them."""
     options = read_options(call)
     context, kind = call.context, call.kind
     selection = selection_of(call)
     page = context.store.list(kind.store_resource, call.info.namespace)
+    chosen = list(selection.choose(page.records))
+    if kind.custom:
+        await context.conversions.ready(kind, chosen)
     items: list[Object] = []
-    for record in selection.choose(page.records):
+    for record in chosen:
         one = replace(call, info=replace(call.info, name=record.key.name, namespace=record.key.namespace))
+        item = context.records.shared(kind, record)
         try:
-            answer = await delete_object(one, options)
+            await delete_object(one, options)
         except NotFound:
             continue
-        items.append(answer.obj or {})
+        items.append(item)
     return Answer({
         "kind": f"{kind.kind}List", "apiVersion": kind.api_version,
         "metadata": {"resourceVersion": str(context.store.revision)}, "items": items,

@@ -21,6 +21,9 @@ from minikube_py.reconciling.informer import InformerSet
 # Half of the time that a Lease is good for: a late tick must not make thousands of nodes look dead.
 _RENEW_SECONDS = 20.0
 _NO_LABELS: Mapping[str, str] = {}
+_NODE_RANGE = "172.31.0.0/16"
+FIRST_NODE_ADDRESS = "172.31.0.1"
+"""The address of the first simulated node. Like all of theirs, nothing answers there."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class FakeNodesOptions:
     memory_bytes: int = 256 * GIB
     most_pods: int = MOST_PODS
     pod_range: str = SIMULATED_PODS
-    node_range: str = "172.31.0.0/16"
+    node_range: str = _NODE_RANGE
     labels: dict[str, str] = field(default_factory=lambda: {"mkube.io/simulated": "true"})
 
 
