@@ -28,6 +28,7 @@ _TYPE_NAMES = frozenset((
     "google.protobuf.Timestamp", "google.protobuf.Duration", "net.IP", "net.CIDR", "kubernetes.Quantity",
     "kubernetes.URL", "kubernetes.Semver", "kubernetes.NamedFormat", "kubernetes.Image",
 ))  # fmt: skip
+_NULLABLE = frozenset(("timestamp", "duration", "optional_type"))
 _CONSTANTS: dict[type, CelType] = {
     type(None): NULL, bool: BOOL, int: INT, UInt: CelType("uint"), float: CelType("double"), str: STRING,
     bytes: CelType("bytes"),
@@ -331,7 +332,7 @@ class Checker:
             return self._bind(kind, wanted)
         if kind == NULL or wanted == NULL:
             other = wanted if kind == NULL else kind
-            return other.name in ("timestamp", "duration") or "." in other.name or self._structs.is_known(other.name)
+            return other.name in _NULLABLE or "." in other.name or self._structs.is_known(other.name)
         if kind.name == "type" and wanted.name == "type":
             return True
         same = kind.name == wanted.name and len(kind.params) == len(wanted.params)

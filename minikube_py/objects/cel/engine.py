@@ -42,6 +42,8 @@ class Program:
     text: str
     run: Callable[[Frame], Any] = field(repr=False)
     type: CelType = DYN
+    tree: Any = field(default=None, repr=False, compare=False)
+    """The checked tree (syntax.Node), for whoever estimates what it costs."""
 
     def evaluate(self, variables: Mapping[str, Any], limit: int = PER_CALL_LIMIT) -> Any:
         """The value. Raises EvaluationError for errors while evaluating, CostExceeded."""
@@ -74,7 +76,7 @@ class Environment:
         functions = catalog.MUTATING if self.is_mutating else catalog.BASE
         tree, kind = checker.check(text, self.variables, functions, self.structs)
         try:
-            return Program(text, evaluator.Compiler(functions).compile(tree), kind)
+            return Program(text, evaluator.Compiler(functions).compile(tree), kind, tree)
         except RecursionError:
             raise CelError("expression is nested too deeply") from None
 

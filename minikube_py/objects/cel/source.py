@@ -1,4 +1,4 @@
-"""Reads what is needed of a CEL expression's text: which variables and fields it names, and how deep its loops nest."""
+"""Reads what is needed of a CEL expression's text: which variables it names, and how names are escaped."""
 
 import re
 
@@ -7,10 +7,6 @@ _TOKEN = re.compile(
     r"|(?P<comment>//[^\n]*)|(?P<name>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)|(?P<sign>.)",
     re.DOTALL,
 )
-_LOOPS = frozenset((
-    "all", "exists", "exists_one", "existsOne", "map", "filter", "transformList", "transformMap", "transformMapEntry",
-    "sortBy",
-))  # fmt: skip
 _RESERVED = frozenset((
     "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
     "loop", "package", "namespace", "return", "var", "void", "while",
@@ -41,16 +37,3 @@ def _tokens(text: str) -> list[str]:
 def names_variable(text: str, name: str) -> bool:
     tokens = _tokens(text)
     return any(token == name and (i == 0 or tokens[i - 1] != ".") for i, token in enumerate(tokens))
-
-
-def loop_depth(text: str) -> int:
-    """How many loops stand inside each other at most."""
-    tokens, stack, deepest = _tokens(text), list[bool](), 0
-    for i, token in enumerate(tokens):
-        if token in "([{":
-            is_loop = token == "(" and i > 1 and tokens[i - 1] in _LOOPS and tokens[i - 2] == "."
-            stack.append(is_loop)
-            deepest = max(deepest, sum(stack))
-        elif token in ")]}" and stack:
-            stack.pop()
-    return deepest

@@ -3,34 +3,80 @@
 Source: apiextensions-apiserver pkg/apis/apiextensions/validation, the CEL pages of the Kubernetes documentation.
 """
 
+from dataclasses import dataclass, field, replace
+
 from minikube_py.objects.cel import engine
+from minikube_py.resources.custom.rule_costs import rule_cost, runs_below
 from minikube_py.resources.custom.rules import Rule, compile_rules
 from minikube_py.resources.custom.structural import Structural
 from minikube_py.resources.fields import FieldErrors, Path
 
 NO_EVALUATOR = "rules need a CEL evaluator, which is not installed: install mkube with the extra `cel`"
 COST_LIMIT = 10_000_000
+"""What one rule may cost for a whole object, as in Kubernetes."""
+SCHEMA_COST_LIMIT = 100_000_000
 
 
-def validate_expressions(place: Structural, path: Path, errors: FieldErrors, uncorrelated: Path | None = None) -> None:
-    """uncorrelated is the place above below which no old value can be found for a new one."""
+@dataclass
+class RuleCosts:
+    """What all rules of one schema may cost together."""
+
+    total: float = 0
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in a schema a place is: how often its rules may run for one object, and the place above below which no old
+    value can be found for a new one.
+    """
+
+    costs: RuleCosts = field(default_factory=RuleCosts)
+    runs: float = 1
+    uncorrelated: Path | None = None
+
+
+def validate_expressions(place: Structural, path: Path, errors: FieldErrors, position: Position | None = None) -> None:
+    """The rules of a schema and of all below it."""
+    if position is None:
+        position = Position()
+        validate_expressions(place, path, errors, position)
+        if position.costs.total > SCHEMA_COST_LIMIT:
+            text = _too_costly("x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema",
+                               position.costs.total, SCHEMA_COST_LIMIT)  # fmt: skip
+            errors.forbidden(path, text)
+        return
     for index, rule in enumerate(compile_rules(place)):
-        _validate_rule(rule, path.child("x-kubernetes-validations").index(index), errors, uncorrelated)
+        at = path.child("x-kubernetes-validations").index(index)
+        _validate_rule(rule, at, errors, position.uncorrelated)
+        _validate_cost(rule, place, at, errors, position)
     for key, child in sorted(place.properties.items()):
-        validate_expressions(child, path.child("properties").key(key), errors, uncorrelated)
+        validate_expressions(child, path.child("properties").key(key), errors, position)
+    below = replace(position, runs=position.runs * runs_below(place))
     if place.additional is not None:
-        validate_expressions(place.additional, path.child("additionalProperties"), errors, uncorrelated)
+        validate_expressions(place.additional, path.child("additionalProperties"), errors, below)
     if place.items is not None:
-        below = uncorrelated if uncorrelated is not None or place.list_type == "map" else path
+        if below.uncorrelated is None and place.list_type != "map":
+            below = replace(below, uncorrelated=path)
         validate_expressions(place.items, path.child("items"), errors, below)
+
+
+def _validate_cost(rule: Rule, place: Structural, path: Path, errors: FieldErrors, position: Position) -> None:
+    for program, key, what in (
+        (rule.program, "rule", "estimated rule cost"),
+        (rule.message, "messageExpression", "estimated messageExpression cost"),
+    ):
+        if program is None:
+            continue
+        cost = rule_cost(program.tree, place) * position.runs
+        position.costs.total += cost
+        if cost > COST_LIMIT:
+            errors.forbidden(path.child(key), _too_costly(what, cost, COST_LIMIT))
 
 
 def _validate_rule(rule: Rule, path: Path, errors: FieldErrors, uncorrelated: Path | None) -> None:
     if not engine.is_available():
         errors.forbidden(path.child("rule"), NO_EVALUATOR)
         return
-    if rule.estimated_cost > COST_LIMIT:
-        errors.forbidden(path.child("rule"), _too_costly("estimated rule cost", rule.estimated_cost))
     if rule.error:
         errors.invalid(path.child("rule"), dict(rule.raw), rule.error)
     if rule.message_error:
@@ -43,8 +89,8 @@ def _validate_rule(rule: Rule, path: Path, errors: FieldErrors, uncorrelated: Pa
         errors.invalid(path.child("optionalOldSelf"), rule.raw["optionalOldSelf"], why)
 
 
-def _too_costly(what: str, cost: float) -> str:
-    factor = cost / COST_LIMIT
+def _too_costly(what: str, cost: float, limit: int) -> str:
+    factor = cost / limit
     shown = "more than 100x" if factor > 100 else f"{factor:f}x" if factor < 1.5 else f"{factor:.1f}x"
     return (
         f"{what} exceeds budget by factor of {shown} (try simplifying the rule, or adding maxItems, maxProperties, "

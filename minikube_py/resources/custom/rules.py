@@ -1,7 +1,6 @@
 """Runs the x-kubernetes-validations rules (CEL) of a custom schema over objects.
 
-The cost of a definition is a bound, not Kubernetes' estimate: how often the innermost loop of a rule could run over the
-largest list that the schema allows. The cost of running rules is counted.
+The cost of running rules is counted.
 Source: apiextensions-apiserver pkg/apiserver/schema/cel, the CEL pages of the Kubernetes documentation.
 """
 
@@ -29,7 +28,6 @@ BLOCKING = frozenset((
 """Reasons after which rules are not run: they could not trust the object."""
 BUDGET = 10_000_000
 """What all rules of an object may cost together, as in Kubernetes."""
-_UNBOUNDED = 1_000_000
 _MAX_MESSAGE = 5 * 1024
 PATIENCE: ContextVar[int] = ContextVar("patience", default=BUDGET)
 """What the rules of an object may cost before TooLong ends them, set by who can run them elsewhere then."""
@@ -50,8 +48,6 @@ class Rule:
     error: str = ""
     message_error: str = ""
     uses_old_self: bool = False
-    depth: int = 0
-    estimated_cost: float = 0
     field_path: str = ""
 
     @property
@@ -66,7 +62,7 @@ def compile_rules(place: Structural) -> list[Rule]:
 def _compile(raw: Mapping[str, Any], place: Structural) -> Rule:
     text = raw.get("rule") or ""
     message = (raw.get("messageExpression") or "").strip()
-    uses_old, depth = source.names_variable(text, "oldSelf"), source.loop_depth(text)
+    uses_old = source.names_variable(text, "oldSelf")
     is_optional = bool(raw.get("optionalOldSelf"))
     program, error = _try_compile(text, place, is_optional, "bool", "cel expression must evaluate to a bool")
     found, message_error = None, ""
@@ -81,10 +77,7 @@ def _compile(raw: Mapping[str, Any], place: Structural) -> Rule:
             path = resolve_field_path(raw["fieldPath"], place)[0].text
         except ValueError:
             path = ""
-    return Rule(
-        raw, text, program, found, error, message_error, uses_old, depth,
-        float(largest_list(place)) ** depth * 2 if depth else 1, path,
-    )  # fmt: skip
+    return Rule(raw, text, program, found, error, message_error, uses_old, path)
 
 
 def _try_compile(
@@ -98,17 +91,6 @@ def _try_compile(
     except CelError as error:
         return None, f"compilation failed: {error}"
     return (program, "") if program.type.name in (wanted, "dyn") else (None, wrong)
-
-
-def largest_list(place: Structural) -> int:
-    """The length of the longest list or map that the schema allows at or below a place."""
-    below = [*place.properties.values(), *filter(None, (place.items, place.additional))]
-    longest = max((largest_list(child) for child in below), default=1)
-    if place.type == "array":
-        longest = max(longest, place.raw.get("maxItems") or _UNBOUNDED)
-    elif place.allows_additional or place.preserve:
-        longest = max(longest, place.raw.get("maxProperties") or _UNBOUNDED)
-    return longest
 
 
 @dataclass

@@ -194,3 +194,9 @@ def test_without_a_parser_nothing_compiles(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "cel_expr_python", None)
     with pytest.raises(CelError, match="no CEL evaluator is installed for this platform"):
         ENVIRONMENT.compile("true")
+
+
+@pytest.mark.parametrize(("name", "is_null"), [("a", False), ("A_", False)])
+def test_optionals_can_be_held_against_null(name: str, is_null: bool) -> None:
+    text = "format.dns1123Label().validate(self) == null"
+    assert Environment({"self": CelType("string")}).compile(text).evaluate({"self": name}) is is_null
