@@ -6,7 +6,7 @@ Source: apiextensions-apiserver pkg/apis/apiextensions/validation, the CEL pages
 from dataclasses import dataclass, field, replace
 
 from minikube_py.objects.cel import engine
-from minikube_py.resources.custom.rule_costs import rule_cost, runs_below
+from minikube_py.resources.custom.rule_costs import most_elements, most_that_fit, rule_cost
 from minikube_py.resources.custom.rules import Rule, compile_rules
 from minikube_py.resources.custom.structural import Structural
 from minikube_py.resources.fields import FieldErrors, Path
@@ -26,12 +26,12 @@ class RuleCosts:
 
 @dataclass(frozen=True)
 class Position:
-    """Where in a schema a place is: how often its rules may run for one object, and the place above below which no old
-    value can be found for a new one.
+    """Where in a schema a place is: how often its rules may run for one object (None: as often as it fits into one),
+    and the place above below which no old value can be found for a new one.
     """
 
     costs: RuleCosts = field(default_factory=RuleCosts)
-    runs: float = 1
+    runs: float | None = 1
     uncorrelated: Path | None = None
 
 
@@ -51,7 +51,8 @@ def validate_expressions(place: Structural, path: Path, errors: FieldErrors, pos
         _validate_cost(rule, place, at, errors, position)
     for key, child in sorted(place.properties.items()):
         validate_expressions(child, path.child("properties").key(key), errors, position)
-    below = replace(position, runs=position.runs * runs_below(place))
+    most = most_elements(place)
+    below = replace(position, runs=position.runs * most if position.runs is not None and most is not None else None)
     if place.additional is not None:
         validate_expressions(place.additional, path.child("additionalProperties"), errors, below)
     if place.items is not None:
@@ -67,7 +68,7 @@ def _validate_cost(rule: Rule, place: Structural, path: Path, errors: FieldError
     ):
         if program is None:
             continue
-        cost = rule_cost(program.tree, place) * position.runs
+        cost = rule_cost(program.tree, place) * (most_that_fit(place) if position.runs is None else position.runs)
         position.costs.total += cost
         if cost > COST_LIMIT:
             errors.forbidden(path.child(key), _too_costly(what, cost, COST_LIMIT))

@@ -43,11 +43,15 @@ def rule_cost(tree: Node, place: Structural) -> float:
     return _Estimate({"self": shape, "oldSelf": shape}).of(tree)[0]
 
 
-def runs_below(place: Structural) -> float:
-    """How often the rules of the elements of a list or map may run for each time that its own do; 1 for others."""
-    if place.type == "array" or place.additional is not None:
-        return max(shape_of(place.raw).size, 1)
-    return 1
+def most_elements(place: Structural) -> float | None:
+    """How many elements a list or map may have; None where the schema leaves that open."""
+    limit = place.raw.get("maxItems" if place.type == "array" else "maxProperties")
+    return None if limit is None else float(limit)
+
+
+def most_that_fit(place: Structural) -> float:
+    """How many values of the place fit into one request."""
+    return _REQUEST_BYTES / _least_bytes(place.raw)
 
 
 def shape_of(schema: Mapping[str, Any] | None) -> Shape:

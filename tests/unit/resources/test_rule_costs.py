@@ -59,6 +59,10 @@ def test_rules_of_elements_count_once_for_each_element_that_may_be() -> None:
     rule = {"x-kubernetes-validations": [{"rule": "self.matches('^a+$')"}]}
     assert complaints(listing({**SHORT, **rule}, 1000)) == []
     assert "exceeds budget by factor of" in complaints(listing(listing({**SHORT, **rule}, 1000), 1000))[0]
+    # Without limits, as many as fit into a request, however the lists nest.
+    cheap = {"x-kubernetes-validations": [{"rule": "has(self.name)"}]}
+    assert complaints(listing(listing({**named(), **cheap}))) == []
+    assert complaints(listing(listing({**SHORT, **rule}))) != []
 
 
 def test_all_rules_of_a_schema_together_have_a_limit_too() -> None:
