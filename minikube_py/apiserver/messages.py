@@ -11,6 +11,9 @@ from minikube_py.apiserver.request_info import RequestInfo, UserInfo
 if TYPE_CHECKING:
     from minikube_py.apiserver.audit.trail import AuditTrail
 
+WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
+"""Browsers can't set headers on a WebSocket, so a bearer token may follow this as one of its subprotocols."""
+
 _UNPARSED = RequestInfo("", "")
 _NOBODY = UserInfo("")
 

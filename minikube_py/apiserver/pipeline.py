@@ -18,7 +18,7 @@ from minikube_py.apiserver.codecs import Format, TextBody, check_media_type, enc
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import check_route, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
-from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
+from minikube_py.apiserver.messages import WEBSOCKET_TOKEN, HttpRequest, Reply, Taken
 from minikube_py.apiserver.query_options import check_write_options
 from minikube_py.apiserver.reads import read_many, read_one
 from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record
@@ -125,16 +125,13 @@ async def authenticate(pipeline: Pipeline, request: HttpRequest) -> None:
     request.user = anonymous
 
 
-_TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
-
-
 def _websocket_token(headers: Mapping[str, str]) -> str:
     """Browsers can't set headers on a WebSocket, so the token may come as one of its subprotocols."""
     for protocol in headers.get("sec-websocket-protocol", "").split(","):
         name = protocol.strip()
-        if name.startswith(_TOKEN_PROTOCOL):
+        if name.startswith(WEBSOCKET_TOKEN):
             try:
-                padded = name[len(_TOKEN_PROTOCOL) :] + "=" * (-len(name[len(_TOKEN_PROTOCOL) :]) % 4)
+                padded = name[len(WEBSOCKET_TOKEN) :] + "=" * (-len(name[len(WEBSOCKET_TOKEN) :]) % 4)
                 return base64.urlsafe_b64decode(padded).decode()
             except ValueError:
                 raise Unauthorized("Unauthorized", details={}) from None

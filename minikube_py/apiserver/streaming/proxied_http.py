@@ -7,10 +7,11 @@ Source: RFC 9112 (message framing), apimachinery pkg/util/proxy (which headers a
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py.apiserver.call import ByteChannel
+from minikube_py.apiserver.messages import WEBSOCKET_TOKEN
 from minikube_py.client.node_connection import ByteStream
 from minikube_py.objects.errors import Forbidden, ServiceUnavailable
 
@@ -21,6 +22,7 @@ _HOP_BY_HOP = frozenset(
      "transfer-encoding", "upgrade")
 )  # fmt: skip
 _OWN = frozenset(("host", "authorization", "content-length"))
+_IDENTITY = ("impersonate-", "x-remote-")
 _NO_BODY = frozenset((204, 304))
 
 
@@ -80,7 +82,7 @@ class BackendConnection:
         return response
 
     async def _send(self, request: ProxiedRequest) -> None:
-        headers = {k: v for k, v in request.headers.items() if _is_passed_on(k)}
+        headers = dict(_passed_on(request.headers))
         headers["Host"] = request.host
         if request.upgrade:
             headers |= {"Connection": "Upgrade", "Upgrade": request.upgrade}
@@ -202,9 +204,18 @@ async def pump(client: ByteChannel, backend: BackendConnection) -> None:
         await client.close()
 
 
-def _is_passed_on(name: str) -> bool:
-    lower = name.lower()
-    return lower not in _HOP_BY_HOP and lower not in _OWN and not lower.startswith("impersonate-")
+def _passed_on(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What a backend gets of a client's headers: nothing that says who the client is to us, in any form."""
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in _HOP_BY_HOP or lower in _OWN or lower.startswith(_IDENTITY):
+            continue
+        if lower == "sec-websocket-protocol":
+            protocols = (protocol.strip() for protocol in value.split(","))
+            value = ", ".join(protocol for protocol in protocols if not protocol.startswith(WEBSOCKET_TOKEN))
+            if not value:
+                continue
+        yield name, value
 
 
 def _framing(method: str, code: int, raw: Mapping[str, str]) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 import asyncio
 import struct
 import zlib
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -96,6 +97,7 @@ async def test_header_blocks_share_one_compressor() -> None:
 # --- proxy -----------------------------------------------------------------------------------------------------------
 
 Answer = Callable[[bytes], bytes]
+TOKEN_PROTOCOL = "base64url.bearer.authorization.k8s.io."
 
 
 @asynccontextmanager
@@ -184,7 +186,8 @@ async def test_upgrades_become_raw_connections(http: HttpCalls) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", http.cluster.port, ssl=context)
         token = http.cluster.pki.admin_token
         lines = [
-            f"GET {POD_PROXY}/ws HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}",
+            f"GET {POD_PROXY}/ws HTTP/1.1", "Host: localhost", "X-Remote-User: somebody",
+            f"Sec-WebSocket-Protocol: {TOKEN_PROTOCOL}{urlsafe_b64encode(token.encode()).decode().rstrip('=')}, mine",
             "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", "",
         ]  # fmt: skip
@@ -195,6 +198,8 @@ async def test_upgrades_become_raw_connections(http: HttpCalls) -> None:
         writer.close()
         await writer.wait_closed()
     assert b"Upgrade: websocket" in heads[0]
+    assert b"sec-websocket-protocol: mine\r\n" in heads[0].lower()
+    assert b"x-remote-user" not in heads[0].lower()
 
 
 @pytest.mark.usefixtures("pod")
