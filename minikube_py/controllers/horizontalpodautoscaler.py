@@ -17,7 +17,7 @@ from minikube_py.controllers.autoscaling.metrics import InvalidMetric, MetricEva
 from minikube_py.controllers.autoscaling.replicas import CannotCalculate, Situation, tolerance_of
 from minikube_py.controllers.context import AUTOSCALERS, PODS, ControllerContext
 from minikube_py.controllers.workloads.writing import write_status
-from minikube_py.objects.conditions import set_condition
+from minikube_py.objects.conditions import is_true, set_condition
 from minikube_py.objects.errors import ApiError, Conflict, NotFound, Object
 from minikube_py.objects.meta import deep_copy, labels, namespace
 from minikube_py.objects.selectors import LabelSelector
@@ -25,7 +25,7 @@ from minikube_py.reconciling.cache import Key, key_of
 from minikube_py.reconciling.controller import Source, no_keys
 from minikube_py.reconciling.informer import InformerEvent
 from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
-from minikube_py.resources.autoscaling.horizontalpodautoscaler import default
+from minikube_py.resources.autoscaling.horizontalpodautoscaler import default, scales_from_zero
 from minikube_py.resources.kind import ResourceKind
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,13 @@ class _Pass:
     def reference(self) -> str:
         target = self.spec["scaleTargetRef"]
         return f"{target['kind']}/{namespace(self.autoscaler)}/{target['name']}"
+
+    @property
+    def may_wake(self) -> bool:
+        """Whether a target without replicas was put to sleep here; one that a user scaled to zero stays so."""
+        return is_true(self.status["conditions"], "ScaledToZero") and (
+            scales_from_zero(self.spec["metrics"]) or self.spec["minReplicas"] != 0
+        )
 
     def condition(self, type_: str, is_true: bool, reason: str, message: str) -> None:
         status = "True" if is_true else "False"
@@ -126,12 +133,12 @@ class HorizontalPodAutoscalerController:
         minimum, maximum = look.spec["minReplicas"], look.spec["maxReplicas"]
         desired, why = current, ""
         look.status |= {"currentReplicas": current, "currentMetrics": []}
-        if current == 0 and minimum != 0:
+        if current == 0 and not look.may_wake:
             text = "scaling is disabled since the replica count of the target is zero"
             look.condition("ScalingActive", False, "ScalingDisabled", text)
         elif current > maximum:
             desired, why = maximum, "Current number of replicas above Spec.MaxReplicas"
-        elif current < minimum:
+        elif 0 < current < minimum:
             desired, why = minimum, "Current number of replicas below Spec.MinReplicas"
         else:
             proposed, metric = await self._propose(key, look)
@@ -141,6 +148,8 @@ class HorizontalPodAutoscalerController:
                 why = "All metrics below target"
             bounds = Bounds(minimum, maximum, look.spec.get("behavior"))
             desired = self._conclude(look, normalize(history, now, current, proposed, bounds))
+            if desired < minimum:
+                desired, why = minimum, why or "Current number of replicas below Spec.MinReplicas"
         if desired != current:
             await self._rescale(look, desired, why)
             history.note_change(now, current, desired, look.spec.get("behavior"))
@@ -198,6 +207,11 @@ class HorizontalPodAutoscalerController:
         look.condition("AbleToScale", True, "SucceededRescale", text)
         self._recorder.event(look.autoscaler, NORMAL, "SuccessfulRescale", f"New size: {desired}; reason: {why}")
         look.status["lastScaleTime"] = clock.rfc3339()
+        if desired == 0:
+            look.condition("ScaledToZero", True, "ScaledToZero", "the HPA controller scaled the workload to zero")
+        else:
+            text = "the HPA controller did not scale the workload to zero"
+            look.condition("ScaledToZero", False, "NotScaledToZero", text)
 
     # --- the metrics --------------------------------------------------------------------------------------------------
 

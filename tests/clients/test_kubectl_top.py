@@ -119,3 +119,14 @@ def test_rights_to_single_pages_of_a_node(server: TestServer) -> None:
         assert "Forbidden" in server.kubectl("get", "--raw", node + page, "--as=scraper", check=False)
     body = "/dev/null"
     assert "Forbidden" in server.kubectl("create", "--raw", f"{node}/metrics", "-f", body, "--as=scraper", check=False)
+
+
+def test_autoscale(server: TestServer) -> None:
+    server.kubectl("create", "deployment", "web", "--image=web:1")
+    server.kubectl("autoscale", "deployment", "web", "--cpu-percent=50", "--min=2", "--max=4")
+    wait_for(lambda: server.kubectl("get", "deployment", "web", "-o", "jsonpath={.spec.replicas}") == "2", "it has two")
+    row = rows(server.kubectl("get", "hpa", "web", "--no-headers"))[0]
+    assert row[:2] == ["web", "Deployment/web"]
+    assert row[-4:-2] == ["2", "4"]
+    wait_for(lambda: "SuccessfulRescale" in server.kubectl("describe", "hpa", "web"), "the event is there")
+    assert "SucceededRescale" in server.kubectl("describe", "hpa", "web")

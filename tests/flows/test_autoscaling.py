@@ -4,9 +4,13 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
+import orjson
+import pytest
+
+from minikube_py.apiserver.messages import HttpRequest, Reply
 from minikube_py.client.protocol import WriteOptions
 from minikube_py.objects.conditions import get_condition
-from minikube_py.objects.errors import Object
+from minikube_py.objects.errors import Invalid, Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
 from tests.support.control_plane import PODS, ControlPlane, control_plane
@@ -223,6 +227,57 @@ async def test_a_target_of_no_replicas_is_left_alone() -> None:
         await asyncio.sleep(60)
         assert await replicas(plane) == 0
         assert await condition(plane, "ScalingActive") == ("False", "ScalingDisabled")
+
+
+class Queue:
+    """Stands for an aggregated server of external.metrics.k8s.io: it knows the length of a queue."""
+
+    def __init__(self) -> None:
+        self.length = 0
+
+    def of_path(self, path: str) -> str | None:
+        return path if path.startswith("/apis/external.metrics.k8s.io/v1beta1/namespaces/default/queue") else None
+
+    async def forward(self, _api: Any, _request: HttpRequest) -> Reply:
+        items = [{"metricName": "queue", "timestamp": "2026-01-01T00:00:00Z", "value": str(self.length)}]
+        return Reply(orjson.dumps({"kind": "ExternalMetricValueList", "items": items}))
+
+
+def by_queue(target: int) -> Object:
+    return {
+        "type": "External",
+        "external": {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": str(target)}},
+    }
+
+
+@virtual_time
+async def test_an_external_metric_puts_a_target_to_sleep_and_wakes_it() -> None:
+    async with control_plane(nodes=0) as plane, fake_nodes(plane):
+        plane.cluster.api.pipeline.aggregated = queue = Queue()  # type: ignore[assignment]
+        await plane.create(DEPLOYMENTS, deployment(2))
+        await plane.create(AUTOSCALERS, autoscaler(by_queue(10), cpu(50), low=0))
+        await until_replicas(plane, 0)
+        await asyncio.sleep(1)
+        assert await condition(plane, "ScaledToZero") == ("True", "ScaledToZero")
+        await asyncio.sleep(100)
+        assert await replicas(plane) == 0
+        assert await condition(plane, "ScalingActive") == ("True", "ValidMetricFound")
+        queue.length = 35
+        await until_replicas(plane, 4)
+        await asyncio.sleep(1)
+        assert await condition(plane, "ScaledToZero") == ("False", "NotScaledToZero")
+        # Whoever scales to zero by hand means it.
+        await plane.client.patch(DEPLOYMENTS, "web", {"spec": {"replicas": 0}}, "default")
+        await asyncio.sleep(100)
+        assert await replicas(plane) == 0
+        assert await condition(plane, "ScalingActive") == ("False", "ScalingDisabled")
+
+
+@virtual_time
+async def test_zero_replicas_need_a_metric_that_exists_without_pods() -> None:
+    async with control_plane(nodes=0) as plane:
+        with pytest.raises(Invalid, match="must specify at least one Object or External metric"):
+            await plane.create(AUTOSCALERS, autoscaler(cpu(50), low=0))
 
 
 @virtual_time

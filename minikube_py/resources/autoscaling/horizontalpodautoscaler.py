@@ -3,6 +3,7 @@
 Source: kubernetes pkg/apis/autoscaling. Stored as v2; what v1 can't say travels in annotations, as in Kubernetes.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -125,11 +126,19 @@ def _set_annotations(scaler: Object, annotations: dict[str, str]) -> None:
         metadata["annotations"] = annotations
 
 
+def scales_from_zero(metrics: Iterable[Object] | None) -> bool:
+    """Whether a metric exists that can be measured without pods."""
+    return any(metric.get("type") in ("Object", "External") for metric in metrics or ())
+
+
 def validate(scaler: Object, errors: FieldErrors) -> None:
     spec = scaler.get("spec") or {}
     low, high = spec.get("minReplicas"), spec.get("maxReplicas") or 0
-    if low is not None and low < 1:
-        errors.invalid(SPEC.child("minReplicas"), low, "must be greater than or equal to 1")
+    if low is not None and low < 0:
+        errors.invalid(SPEC.child("minReplicas"), low, "must be greater than or equal to 0")
+    if low == 0 and not scales_from_zero(spec.get("metrics")):
+        why = "must specify at least one Object or External metric to support scaling to zero replicas"
+        errors.forbidden(SPEC.child("metrics"), why)
     if high < 1:
         errors.invalid(SPEC.child("maxReplicas"), high, "must be greater than 0")
     if low is not None and high < low:
@@ -149,7 +158,11 @@ def validate_v1(scaler: Object, errors: FieldErrors) -> None:
     if percent is not None and percent < 1:
         at = SPEC.child("metrics").index(0).child("resource", "target", "averageUtilization")
         errors.invalid(at, percent, "must be greater than 0")
-    validate({**scaler, "spec": {**spec, "metrics": []}}, errors)
+    modern = {**scaler, "spec": dict(spec), "status": {}}
+    to_storage(modern)
+    # What annotations bring along is not looked at, but that it lets the target go down to zero.
+    kept = [metric for metric in modern["spec"].get("metrics") or () if spec.get("minReplicas") == 0]
+    validate({**scaler, "spec": {**spec, "metrics": kept}}, errors)
 
 
 def validate_update(new: Object, _old: Object, errors: FieldErrors) -> None:
