@@ -78,7 +78,7 @@ class MeasuredServer:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(120)
 
     def delete(self) -> None:
         if self.process.poll() is None:

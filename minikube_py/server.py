@@ -34,8 +34,11 @@ from minikube_py.running_server import ApiParts, Server, start
 from minikube_py.store.catalog import StoreSettings, open_store
 from minikube_py.store.soft import heartbeats_are_soft
 
-GC_THRESHOLD = 50_000
-"""Container objects between two young collections: the caches are large and hold no cycles."""
+GC_THRESHOLDS = (50_000, 4, 500)
+"""Container objects between two young collections: the caches are large and hold no cycles.
+
+What survives is looked at once more soon: after 20 young collections that took a second in a large cluster.
+"""
 
 
 async def run_server(config: ServerConfig) -> None:
@@ -77,7 +80,7 @@ async def run_server(config: ServerConfig) -> None:
         await start_parts(server, ApiParts(api, pki, registry, cluster_id), group)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 20, 100)
+        gc.set_threshold(*GC_THRESHOLDS)
         await asyncio.Event().wait()
 
 

@@ -78,7 +78,7 @@ class PodWorker:
         self._services = services
         self._ended = ended
         self._operations = PodOperations(services)
-        self._writer = StatusWriter(services.client, self.update)
+        self._writer = StatusWriter(services.client, self._status_written)
         self._running: dict[str, Operation] = {}
         self._waiting: dict[str, Waiting] = {}
         self._failures: dict[str, BackOff] = {}
@@ -99,8 +99,8 @@ class PodWorker:
         self._ending_grace: int | None = None
 
     def update(self, pod: Object) -> None:
-        """A newer state of the pod from the API."""
-        if revision_of(pod) < revision_of(self.pod) or pod["metadata"]["uid"] != self.uid:
+        """A state of the pod from the API; one that is known already (from an answer to a write) is passed over."""
+        if revision_of(pod) <= revision_of(self.pod) or pod["metadata"]["uid"] != self.uid:
             return
         old, self.pod = self.pod, pod
         if _fields_of(old) != _fields_of(pod) and self._is_set_up:
@@ -110,6 +110,11 @@ class PodWorker:
             # What stood in the way may have been one of these.
             self._failures.clear()
             self._waiting = {n: w for n, w in self._waiting.items() if w.reason not in CONFIG_FAILURES}
+        self.wake()
+
+    def _status_written(self, answer: Object) -> None:
+        """Also a write that changed nothing is worth a look: something may have waited for it."""
+        self.update(answer)
         self.wake()
 
     def runtime_changed(self) -> None:

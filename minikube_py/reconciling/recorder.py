@@ -29,6 +29,7 @@ _QUEUED_AT_MOST = 10_000
 _WRITTEN_AT_ONCE = 64
 # Of all recorders of a process together: a flood of events must not hold up the writes that events tell of.
 _WRITERS = 3
+_BUSY_TURN_SECONDS, _TURNS_TO_WAIT, _LONGEST_WAIT_SECONDS = 0.002, 5, 0.1
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
@@ -80,6 +81,16 @@ def reference(obj: Object, field_path: str = "") -> Object:
     if field_path:
         made["fieldPath"] = field_path
     return made
+
+
+async def _give_way() -> None:
+    """Wait the longer, the longer a turn of the loop takes: when it is busy, events are written last."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await asyncio.sleep(0)
+    turn = loop.time() - began
+    if turn > _BUSY_TURN_SECONDS:
+        await asyncio.sleep(min(turn * _TURNS_TO_WAIT, _LONGEST_WAIT_SECONDS))
 
 
 class EventRecorder:
@@ -142,6 +153,7 @@ class EventRecorder:
     async def _write_all(self, events: list[Object]) -> None:
         for event in events:
             async with _turn():
+                await _give_way()
                 await self._give_up_on_error(self._write(event))
 
     async def _give_up_on_error(self, writing: Coroutine[Any, Any, None]) -> None:
