@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.docker_server import docker_server
+from tests.support.prometheus import parse
 from tests.support.server_process import MKUBE, ROOT, MkubeProcess, ProcessFailed, TestServer
 from tests.support.waiting import wait_for
 
@@ -50,6 +51,10 @@ def test_an_agent_joins_runs_pods_and_outlives_the_server(tmp_path: Path) -> Non
         run_pod(server, "here", other, "exec sleep 1000")
         page = server.kubectl("exec", "here", "--", "wget", "-q", "-O", "-", f"http://{address}:8080/passwd")
         assert "root" in page
+        assert "worker" in server.kubectl("top", "node")
+        assert {line.split()[0] for line in server.kubectl("top", "pod").splitlines()[1:]} == {"there", "here"}
+        found = parse(server.kubectl("get", "--raw", "/api/v1/nodes/worker/proxy/metrics/cadvisor"))
+        assert found.value("container_network_receive_bytes_total", pod="there") > 0
 
         server.mkube.kill()
         server.start()
