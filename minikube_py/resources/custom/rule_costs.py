@@ -65,7 +65,7 @@ def shape_of(schema: Mapping[str, Any] | None) -> Shape:
         return Shape(_bounded(schema.get("maxItems"), open_size), schema, None)
     if kind == "object":
         additional = schema.get("additionalProperties")
-        open_size = (_REQUEST_BYTES - 2) / (_least_bytes(additional if isinstance(additional, Mapping) else None) + 4)
+        open_size = (_REQUEST_BYTES - 2) / (_least_bytes(additional if isinstance(additional, Mapping) else None) + 6)
         return Shape(_bounded(schema.get("maxProperties"), open_size) if additional else 1, schema)
     if kind == "string":
         return Shape(_string_length(schema), schema)
@@ -113,7 +113,7 @@ class _Estimate:
                 return 1, self._variables.get(node.name, _SMALL)
             case Select():
                 cost, operand = self.of(node.operand)
-                return cost + 1, _SMALL if node.is_test else _field(operand, node.name)
+                return (cost, _SMALL) if node.is_test else (cost + 1, _field(operand, node.name))
             case Call():
                 return self._call(node)
             case ListOf():
