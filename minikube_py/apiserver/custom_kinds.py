@@ -135,11 +135,12 @@ class CustomKinds:
         accepted = (definition.get("status") or {}).get("acceptedNames")
         looks = orjson.dumps([spec_of(definition), accepted])
         known = self._served.get(name)
-        clean_after = known[1] if known and known[0] == looks else self._context.store.revision
+        is_known = known is not None and known[0] == looks
+        if is_known and not is_terminating(definition):
+            return
+        clean_after = known[1] if known is not None and is_known else self._context.store.revision
         kinds = kinds_of(definition, clean_after)
         registry = self._context.registry
-        if known and known[0] == looks and not is_terminating(definition):
-            return
         gvrs = [kind.gvr for kind in kinds]
         for gvr in known[2] if known else ():
             if gvr not in gvrs:

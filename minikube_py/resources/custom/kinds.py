@@ -5,6 +5,7 @@ Source: apiextensions-apiserver pkg/apiserver/customresource_handler.go and pkg/
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from minikube_py.objects import go_text
@@ -28,7 +29,7 @@ from minikube_py.resources.custom.invariants import validate_embedded, validate_
 from minikube_py.resources.custom.json_path import find, parse
 from minikube_py.resources.custom.rules import BLOCKING, RuleSet
 from minikube_py.resources.custom.scale import validate_spec_replicas, validate_status_replicas
-from minikube_py.resources.custom.structural import EMPTY, Structural, root_node
+from minikube_py.resources.custom.structural import Structural, root_node
 from minikube_py.resources.custom.structural import parse as parse_schema
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import GVK, KindRules, ResourceKind, Subresource
@@ -48,7 +49,8 @@ class CustomSchema:
 
     raw is the OpenAPI schema as in the CRD. Objects stored at a revision up to `clean_after` may not look as this
     schema wants them, because it came later: they are cleaned when they are read. webhook: spec.conversion.webhook,
-    where versions are converted by one.
+    where versions are converted by one. What is worked out from the schema is so when it is first asked for: a cluster
+    may have hundreds of large ones that nobody uses today.
     """
 
     gvk: GVK
@@ -56,17 +58,33 @@ class CustomSchema:
     strategy: str
     plural: str
     raw: Mapping[str, Any]
-    root: Structural
-    node: SchemaNode
-    values: ValueCheck
-    status_values: ValueCheck | None
-    rules: RuleSet
     keeps_unknown: bool = False
     clean_after: int = 0
     scale: ScalePaths | None = None
     deprecation: str = ""
     is_terminating: bool = False
     webhook: Mapping[str, Any] | None = None
+
+    @cached_property
+    def root(self) -> Structural:
+        return parse_schema(self.raw)
+
+    @cached_property
+    def node(self) -> SchemaNode:
+        return root_node(self.root)
+
+    @cached_property
+    def values(self) -> ValueCheck:
+        return ValueCheck.of(self.root)
+
+    @cached_property
+    def status_values(self) -> ValueCheck | None:
+        status = self.root.properties.get("status")
+        return ValueCheck.of(status) if status is not None else None
+
+    @cached_property
+    def rules(self) -> RuleSet:
+        return RuleSet.of(self.root)
 
     def check(self, obj: Object) -> SchemaReport:
         """What decoding does: prunes, drops nulls and checks metadata, in place."""
@@ -167,9 +185,6 @@ def _kind(definition: Object, version: Object, clean_after: int) -> ResourceKind
 
 
 def _schema(definition: Object, version: Object, gvk: GVK, clean_after: int) -> CustomSchema:
-    raw = schema_of(version) or {}
-    root = parse_schema(raw)
-    status = root.properties.get("status")
     spec = spec_of(definition)
     default_warning = f"{gvk.api_version} {gvk.kind} is deprecated"
     return CustomSchema(
@@ -177,13 +192,8 @@ def _schema(definition: Object, version: Object, gvk: GVK, clean_after: int) -> 
         storage=GVK(gvk.group, storage_version(definition), gvk.kind),
         strategy=(spec.get("conversion") or {}).get("strategy") or "None",
         plural=(spec.get("names") or {}).get("plural", ""),
-        raw=raw,
-        root=root,
-        node=root_node(root),
-        values=ValueCheck.of(root),
-        status_values=ValueCheck.of(status) if status is not None else None,
-        rules=RuleSet.of(root),
-        keeps_unknown=bool(spec.get("preserveUnknownFields")) or root is EMPTY,
+        raw=schema_of(version) or {},
+        keeps_unknown=bool(spec.get("preserveUnknownFields")),
         clean_after=clean_after,
         scale=scale_paths(version),
         deprecation=(version.get("deprecationWarning") or default_warning) if version.get("deprecated") else "",
