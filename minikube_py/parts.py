@@ -4,13 +4,16 @@ It is most of the program, so the server loads it only once it answers requests.
 """
 
 import asyncio
-from collections.abc import Sequence
+import socket
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
+from minikube_py import ids
 from minikube_py.api import MASTERS, Api
 from minikube_py.bootstrap.certificate_signer import CertificateSigner
 from minikube_py.bootstrap.first_objects import publish_api_endpoint
 from minikube_py.bootstrap.service_addresses import ServiceAddresses
-from minikube_py.client.protocol import Selection
+from minikube_py.client.protocol import Client, Selection
 from minikube_py.cloud.catalog import PROVIDERS
 from minikube_py.cloud.protocol import NodeGroup, NodeGroupLimits
 from minikube_py.controllers.context import NODES, SERVICES, ControllerContext, ControllerOptions
@@ -21,6 +24,7 @@ from minikube_py.node import NodeOptions, running_node
 from minikube_py.proxy.local_listeners import LocalListeners
 from minikube_py.reconciling.controller import run_controller
 from minikube_py.reconciling.informer import InformerSet
+from minikube_py.reconciling.leader import Election, Leader, Work
 from minikube_py.running_server import ApiParts, Server, start
 from minikube_py.scheduler.configuration.settings import DEFAULT_CONFIGURATION
 from minikube_py.scheduler.growth import CachedGrowthPlanner
@@ -73,12 +77,26 @@ def _start_controllers(
     addresses = ServiceAddresses(api.admin(), informers)
     start(group, run_controller(addresses, workers=1), addresses.name)
     start(group, informers.run(), "controllers' informers")
-    start(group, run_controllers(context), "controllers")
+    manager = api.client("system:kube-controller-manager")
+    start(group, led(server, manager, "kube-controller-manager", lambda: run_controllers(context)), "controllers")
     start(group, watched.run(), "scheduler's informers")
-    scheduler = Scheduler(scheduler_client, watched, server.scheduling or DEFAULT_CONFIGURATION)
-    start(group, scheduler.run(), "scheduler")
     api.server.metrics.add(context.queues.families)
-    api.server.metrics.add(scheduler.counts.families)
+    running: list[Scheduler] = []
+
+    def schedule() -> Coroutine[Any, Any, None]:
+        running[:] = [Scheduler(scheduler_client, watched, server.scheduling or DEFAULT_CONFIGURATION)]
+        return running[0].run()
+
+    start(group, led(server, scheduler_client, "kube-scheduler", schedule), "scheduler")
+    api.server.metrics.add(lambda: running[0].counts.families() if running else ())
+
+
+def led(server: Server, client: Client, lease: str, work: Work) -> Coroutine[Any, Any, None]:
+    """The work, or where several servers share the store: the work of the one that holds the Lease."""
+    if not server.shares_store:
+        return work()
+    identity = f"{socket.gethostname()}_{ids.uid()}"
+    return Leader(client, Election(lease, identity), work).run()
 
 
 def _simulate_nodes(server: Server, api: Api) -> FakeNodes | None:

@@ -38,6 +38,7 @@ class Server:
         self.stack = AsyncExitStack()
         self.port = config.https_listen_port
         self.is_ready = False
+        self.shares_store = False
         self.ssl_context: ssl.SSLContext | None = None
         self.scheduling: SchedulerConfiguration | None = None
 

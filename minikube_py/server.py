@@ -31,7 +31,7 @@ from minikube_py.kubelet.first_nodes import make_nodes
 from minikube_py.kubelet.network.host_names import owner_prefix
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.running_server import ApiParts, Server, start
-from minikube_py.store.catalog import StoreSettings, open_store
+from minikube_py.store.catalog import StoreSettings, is_shared, open_store
 from minikube_py.store.soft import heartbeats_are_soft
 
 GC_THRESHOLDS = (50_000, 4, 500)
@@ -50,6 +50,7 @@ async def run_server(config: ServerConfig) -> None:
             raise RuntimeError(problem)
         config = replace(config, network=_settled_network(config))
     server = Server(config)
+    server.shares_store = is_shared(config.datastore_endpoint)
     if config.kube_scheduler_config is not None:
         from minikube_py.scheduling_file import read_scheduling  # noqa: PLC0415 (the scheduler is loaded after the API)
 

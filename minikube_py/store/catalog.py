@@ -51,6 +51,15 @@ DATASTORES: dict[str, Callable[[StoreSettings], AbstractAsyncContextManager[Stor
 }
 
 
+SHARED: frozenset[str] = frozenset()
+"""The schemes of datastores that several servers may use at a time; then one of them leads the control loops."""
+
+
+def is_shared(endpoint: str) -> bool:
+    """Whether other servers may work on the store that `endpoint` names."""
+    return endpoint.partition("://")[0] in SHARED
+
+
 def open_store(endpoint: str, settings: StoreSettings) -> AbstractAsyncContextManager[Store]:
     """The store that `endpoint` names ('' is SQLite in the data directory). Raises StoreError for any other form."""
     scheme, _, rest = endpoint.partition("://")
