@@ -12,10 +12,9 @@ from minikube_py import clock
 from minikube_py.client.protocol import DeleteOptions
 from minikube_py.controllers.context import CRON_JOBS, JOBS, ControllerContext
 from minikube_py.controllers.jobs.cron_schedule import Schedule, last_due, parse_schedule
-from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
 from minikube_py.controllers.workloads.pods import BY_CONTROLLER, controller_index
 from minikube_py.controllers.workloads.writing import write_status
-from minikube_py.objects.errors import AlreadyExists, ApiError, NotFound, Object
+from minikube_py.objects.errors import AlreadyExists, ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import deep_copy, is_deleting, name, namespace, owner_reference, uid
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source, owner_keys

@@ -10,7 +10,7 @@ from minikube_py.controllers.context import CONTROLLER_REVISIONS, DAEMON_SETS, N
 from minikube_py.controllers.daemons.placement import DAEMON_SET, Verdict, daemon_pod, judge, target_node
 from minikube_py.controllers.daemons.update import is_new, limits, plan_update
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owners_of, selector_of
-from minikube_py.controllers.workloads.pod_control import PodControl, in_growing_batches, is_namespace_terminating
+from minikube_py.controllers.workloads.pod_control import PodControl, in_growing_batches
 from minikube_py.controllers.workloads.pods import (
     BY_CONTROLLER,
     controller_index,
@@ -23,7 +23,7 @@ from minikube_py.controllers.workloads.pods import (
 )
 from minikube_py.controllers.workloads.revisions import REVISION_LABEL, History, same_data, template_patch
 from minikube_py.controllers.workloads.writing import write_status
-from minikube_py.objects.errors import ApiError, Object
+from minikube_py.objects.errors import ApiError, Object, is_namespace_terminating
 from minikube_py.objects.meta import generation, is_deleting, key, labels, name, namespace, uid
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source, owner_keys

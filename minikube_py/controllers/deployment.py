@@ -10,13 +10,12 @@ from minikube_py.client.protocol import DeleteOptions
 from minikube_py.controllers.context import DEPLOYMENTS, PODS, REPLICA_SETS, ControllerContext
 from minikube_py.controllers.workloads import rollout, rollout_status
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owners_of, selector_of
-from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
 from minikube_py.controllers.workloads.pods import BY_CONTROLLER, controller_index, is_finished, orphans_of
 from minikube_py.controllers.workloads.rollout import replicas
 from minikube_py.controllers.workloads.template import POD_TEMPLATE_HASH, same_template, template_hash
 from minikube_py.controllers.workloads.writing import write_object, write_status
 from minikube_py.objects.conditions import get_condition
-from minikube_py.objects.errors import AlreadyExists, ApiError, NotFound, Object
+from minikube_py.objects.errors import AlreadyExists, ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import (
     annotations,
     controller_of,
@@ -123,6 +122,8 @@ class DeploymentController:
             await (self._roll(work) if rollout.is_rolling(deployment) else self._recreate(work))
         except _CreateFailed as failed:
             await self._finish(work, rolling=True)
+            if is_namespace_terminating(failed.error):
+                return None  # every further try would end the same way
             raise failed.error from None
         return await self._finish(work, rolling=True)
 

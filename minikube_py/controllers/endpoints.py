@@ -10,9 +10,8 @@ from typing import Any
 from minikube_py.controllers.context import ENDPOINTS, PODS, SERVICES, ControllerContext
 from minikube_py.controllers.networking import pod_endpoints
 from minikube_py.controllers.networking.service_pods import services_of_pods
-from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
 from minikube_py.controllers.workloads.pods import is_ready
-from minikube_py.objects.errors import ApiError, NotFound, Object
+from minikube_py.objects.errors import ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import annotations, deep_copy, is_deleting, labels, name, namespace
 from minikube_py.objects.meta import key as key_of
 from minikube_py.reconciling.cache import Key

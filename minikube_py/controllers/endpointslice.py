@@ -18,8 +18,7 @@ from minikube_py.controllers.networking.slices import (
     SliceModel,
     plan_slices,
 )
-from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
-from minikube_py.objects.errors import ApiError, NotFound, Object
+from minikube_py.objects.errors import ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import is_deleting, labels, name, namespace, owner_reference
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source

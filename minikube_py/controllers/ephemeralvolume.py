@@ -6,7 +6,7 @@ Source: pkg/controller/volume/ephemeral.
 from collections.abc import Iterable, Sequence
 
 from minikube_py.controllers.context import PERSISTENT_VOLUME_CLAIMS, PODS, ControllerContext
-from minikube_py.objects.errors import AlreadyExists, ApiError, Object
+from minikube_py.objects.errors import AlreadyExists, ApiError, Object, is_namespace_terminating
 from minikube_py.objects.meta import deep_copy, is_controlled_by, is_deleting, key, name, namespace, owner_reference
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source, owner_keys
@@ -69,6 +69,8 @@ class EphemeralVolumeController:
         except AlreadyExists:
             return
         except ApiError as error:
+            if is_namespace_terminating(error):
+                return
             text = f"ephemeral volume {volume['name']}: create PVC {claim_name}: {error}"
             self._recorder.event(pod, WARNING, "EphemeralVolumeClaimFailed", text)
             raise

@@ -24,7 +24,6 @@ from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owne
 from minikube_py.controllers.workloads.pod_control import (
     PodControl,
     in_growing_batches,
-    is_namespace_terminating,
     pod_from_template,
 )
 from minikube_py.controllers.workloads.pods import (
@@ -37,7 +36,7 @@ from minikube_py.controllers.workloads.pods import (
 )
 from minikube_py.controllers.workloads.writing import compact, write_status
 from minikube_py.objects.conditions import get_condition
-from minikube_py.objects.errors import ApiError, NotFound, Object
+from minikube_py.objects.errors import ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import controller_of, deep_copy, finalizers, is_deleting, key, name, namespace, uid
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source

@@ -12,7 +12,6 @@ from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owne
 from minikube_py.controllers.workloads.pod_control import (
     PodControl,
     in_growing_batches,
-    is_namespace_terminating,
     pod_from_template,
 )
 from minikube_py.controllers.workloads.pods import (
@@ -28,7 +27,7 @@ from minikube_py.controllers.workloads.pods import (
 )
 from minikube_py.controllers.workloads.writing import compact, write_status
 from minikube_py.objects.conditions import get_condition, remove_condition, set_condition
-from minikube_py.objects.errors import ApiError, Object
+from minikube_py.objects.errors import ApiError, Object, is_namespace_terminating
 from minikube_py.objects.meta import controller_of, deep_copy, generation, is_deleting, labels, uid
 from minikube_py.objects.selectors import LabelSelector
 from minikube_py.reconciling.cache import Key

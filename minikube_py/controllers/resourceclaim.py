@@ -9,7 +9,7 @@ from minikube_py.client.protocol import DeleteOptions, PatchType, WriteOptions
 from minikube_py.controllers.context import PODS, RESOURCE_CLAIM_TEMPLATES, RESOURCE_CLAIMS, ControllerContext
 from minikube_py.controllers.workloads.pods import BY_CONTROLLER, controller_index, is_finished
 from minikube_py.controllers.workloads.writing import write_object, write_status
-from minikube_py.objects.errors import ApiError, NotFound, Object
+from minikube_py.objects.errors import ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import (
     annotations,
     controller_of,
@@ -126,6 +126,8 @@ class ResourceClaimController:
             try:
                 claim = await self._ensure(pod, entry)
             except ApiError as error:
+                if is_namespace_terminating(error):
+                    return
                 text = f"PodResourceClaim {entry['name']}: {error}"
                 self._recorder.event(pod, WARNING, "FailedResourceClaimCreation", text)
                 raise

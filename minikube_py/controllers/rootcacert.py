@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from minikube_py.client.protocol import Selection
 from minikube_py.controllers.context import CONFIG_MAPS, NAMESPACES, ControllerContext
-from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
-from minikube_py.objects.errors import AlreadyExists, Forbidden, Object
+from minikube_py.objects.errors import AlreadyExists, Forbidden, Object, is_namespace_terminating
 from minikube_py.objects.meta import annotations, deep_copy, is_deleting, namespace
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source

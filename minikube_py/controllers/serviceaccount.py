@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from minikube_py.controllers.context import NAMESPACES, SERVICE_ACCOUNTS, ControllerContext
-from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
-from minikube_py.objects.errors import AlreadyExists, Forbidden
+from minikube_py.objects.errors import AlreadyExists, Forbidden, is_namespace_terminating
 from minikube_py.objects.meta import is_deleting, name, namespace
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source

@@ -18,7 +18,6 @@ from minikube_py.controllers.stateful import identity
 from minikube_py.controllers.stateful.claims import ClaimControl
 from minikube_py.controllers.stateful.identity import STATEFUL_SET, ordinal, revision_of
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owners_of, selector_of
-from minikube_py.controllers.workloads.pod_control import is_namespace_terminating
 from minikube_py.controllers.workloads.pods import (
     BY_CONTROLLER,
     controller_index,
@@ -29,7 +28,7 @@ from minikube_py.controllers.workloads.pods import (
 )
 from minikube_py.controllers.workloads.revisions import History, same_data, template_patch
 from minikube_py.controllers.workloads.writing import compact, write_status
-from minikube_py.objects.errors import ApiError, NotFound, Object
+from minikube_py.objects.errors import ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import deep_copy, generation, is_deleting, name, namespace, uid
 from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source, owner_keys

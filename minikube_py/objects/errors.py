@@ -232,3 +232,10 @@ def from_status(status: Mapping[str, Any], http_code: int = 500) -> ApiError:
         reason=reason,
         code=int(status.get("code") or http_code),
     )
+
+
+def is_namespace_terminating(error: Exception) -> bool:
+    """Whether a create was refused because its namespace is being deleted: every further try would end the same way."""
+    if not isinstance(error, Forbidden):
+        return False
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in (error.details or {}).get("causes") or ())

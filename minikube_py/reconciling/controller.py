@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from minikube_py.objects.errors import ApiError, Conflict, NotFound, Object
+from minikube_py.objects.errors import ApiError, Conflict, NotFound, Object, is_namespace_terminating
 from minikube_py.reconciling.cache import Key, key_of
 from minikube_py.reconciling.informer import Informer, InformerEvent
 from minikube_py.reconciling.queue_metrics import QueueTable
@@ -122,6 +122,9 @@ async def _work(controller: Controller, queue: WorkQueue[Key]) -> None:
             log.debug("%s %s: %s", controller.name, "/".join(key), error)
             queue.add_rate_limited(key)
         except (ApiError, OSError, TimeoutError) as error:
+            if is_namespace_terminating(error):
+                queue.forget(key)
+                continue
             log.warning("%s %s: %s", controller.name, "/".join(key), error)
             queue.add_rate_limited(key)
         except Exception:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from minikube_py.objects.conditions import get_condition
 from minikube_py.resources.kind import GVR
 from tests.flows.test_deployments import DEPLOYMENTS, deployment
@@ -87,3 +89,23 @@ async def test_other_content_stays_until_the_pods_are_gone() -> None:
         await plane.client.patch(PODS, "slow", {"metadata": {"finalizers": None}}, "work")
         await asyncio.sleep(30)
         assert not await plane.exists(NAMESPACES, "work", "")
+
+
+@virtual_time
+async def test_controllers_give_up_quietly_in_a_namespace_that_goes(caplog: pytest.LogCaptureFixture) -> None:
+    async with control_plane() as plane:
+        await plane.client.create(NAMESPACES, {"metadata": {"name": "shop"}})
+        await asyncio.sleep(2)
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}}
+        spec = {"replicas": 3, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+        for resource in ("deployments", "statefulsets", "daemonsets"):
+            more = {k: v for k, v in spec.items() if k != "replicas" or resource != "daemonsets"}
+            made = {"metadata": {"name": "x"}, "spec": {**more, **({"serviceName": "x"} if resource[0] == "s" else {})}}
+            await plane.create(GVR("apps", "v1", resource), made, "shop")
+        await asyncio.sleep(10)
+        await plane.client.delete(NAMESPACES, "shop")
+        await asyncio.sleep(60)
+        assert not await plane.exists(NAMESPACES, "shop", "")
+        assert [
+            r.getMessage() for r in caplog.records if r.levelname == "WARNING" and "terminated" in r.getMessage()
+        ] == []

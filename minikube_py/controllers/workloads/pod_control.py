@@ -6,20 +6,13 @@ from dataclasses import dataclass
 
 from minikube_py.client.protocol import Client, DeleteOptions
 from minikube_py.controllers.context import PODS
-from minikube_py.objects.errors import ApiError, Forbidden, NotFound, Object
+from minikube_py.objects.errors import ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import deep_copy, name, namespace, owner_reference, uid
 from minikube_py.reconciling.informer import Informer
 from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
 from minikube_py.resources.kind import GVK
 
-NAMESPACE_TERMINATING = "NamespaceTerminating"
 _LONGEST_PREFIX = 253 - 5
-
-
-def is_namespace_terminating(error: ApiError) -> bool:
-    """Whether a create failed because its namespace is being deleted."""
-    causes = (error.details or {}).get("causes") or ()
-    return isinstance(error, Forbidden) and any(c.get("reason") == NAMESPACE_TERMINATING for c in causes)
 
 
 def pod_from_template(template: Object, owner: Object, kind: GVK) -> Object:
