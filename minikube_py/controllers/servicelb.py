@@ -4,6 +4,7 @@ Source: staging/src/k8s.io/cloud-provider/controllers/service. A Service with a 
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from minikube_py.client.protocol import PatchType, WriteOptions
@@ -19,6 +20,7 @@ from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 EXCLUDED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
+_MANAGER = "system:serviceaccount:kube-system:service-controller"
 _LEAVING_TAINT = "ToBeDeletedByClusterAutoscaler"
 _STATUS = WriteOptions(subresource="status")
 _FOLLOWED = (
@@ -54,7 +56,7 @@ class ServiceLoadBalancerController:
 
     def sources(self) -> Sequence[Source]:
         if self._balancers is None:
-            return ()
+            return (Source(self._services),)
         return Source(self._services, self._service_changed), Source(self._nodes, self._node_changed)
 
     def _service_changed(self, event: InformerEvent) -> Iterable[Key]:
@@ -76,7 +78,12 @@ class ServiceLoadBalancerController:
 
     async def reconcile(self, key: Key) -> float | None:
         service = self._services.cache.get(*key)
-        if service is None or self._balancers is None:
+        if service is None:
+            return None
+        if self._balancers is None:
+            # A cluster that had load balancers before: nobody else would let its Services go.
+            if is_deleting(service) and _is_held_by(service, _MANAGER):
+                await self._let_go(service)
             return None
         try:
             if wants_balancer(service):
@@ -116,12 +123,13 @@ class ServiceLoadBalancerController:
         await balancers.delete(service)
         self._ensured.pop(uid(service), None)
         self._behind.pop(uid(service), None)
-        kept = [one for one in finalizers(service) if one != FINALIZER]
-        try:
-            await self._patch(service, {"finalizers": kept or None}, None if is_deleting(service) else {})
-        except NotFound:
-            return
+        await self._let_go(service)
         self._recorder.event(service, NORMAL, "DeletedLoadBalancer", "Deleted load balancer")
+
+    async def _let_go(self, service: Object) -> None:
+        kept = [one for one in finalizers(service) if one != FINALIZER]
+        with suppress(NotFound):
+            await self._patch(service, {"finalizers": kept or None}, None if is_deleting(service) else {})
 
     async def _patch(self, service: Object, metadata: Object, status: Object | None) -> Object:
         """Finalizers go through the status subresource too: this controller may write nothing else of a Service."""
@@ -148,3 +156,12 @@ def _status(service: Object) -> Object:
 
 def _ingress(service: Object) -> bool:
     return bool(_status(service).get("ingress"))
+
+
+def _is_held_by(service: Object, manager: str) -> bool:
+    """Whether the finalizer was put on by that field manager, and not by somebody else's cloud controller."""
+    for entry in service["metadata"].get("managedFields") or ():
+        fields = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:finalizers") or {}
+        if entry.get("manager") == manager and f'v:"{FINALIZER}"' in fields:
+            return True
+    return False

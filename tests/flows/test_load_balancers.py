@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from minikube_py.bootstrap.rbac_controller_roles import controller_identity
 from minikube_py.client.protocol import PatchType, WriteOptions
 from minikube_py.cloud.local import local_provider
 from minikube_py.controllers.context import ControllerOptions
@@ -159,3 +160,20 @@ async def test_a_namespace_with_load_balancers_can_be_deleted() -> None:
         await plane.client.delete(GVR("", "v1", "namespaces"), "shop")
         await asyncio.sleep(10)
         assert not await plane.exists(GVR("", "v1", "namespaces"), "shop", "")
+
+
+@virtual_time
+async def test_services_can_be_deleted_after_the_provider_was_switched_off() -> None:
+    async with with_cloud("") as plane:
+        foreign = {**service("foreign"), "metadata": {"name": "foreign", "finalizers": [FINALIZER]}}
+        await plane.create(SERVICES, foreign)
+        await plane.create(SERVICES, service())
+        earlier = plane.cluster.client(*controller_identity("service-controller"))
+        patch = {"metadata": {"finalizers": [FINALIZER]}}
+        options = WriteOptions(subresource="status")
+        await earlier.patch(SERVICES, "web", patch, "default", patch_type=PatchType.MERGE, options=options)
+        for name in ("web", "foreign"):
+            await plane.client.delete(SERVICES, name, "default")
+        await asyncio.sleep(2)
+        assert not await plane.exists(SERVICES, "web")
+        assert (await plane.get(SERVICES, "foreign"))["metadata"]["finalizers"] == [FINALIZER]
