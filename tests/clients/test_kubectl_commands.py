@@ -1,5 +1,6 @@
-"""What Kubernetes' conformance tests of kubectl ask, with the kubectl that is installed and simulated pods."""
+"""What Kubernetes' conformance tests of kubectl ask: of the kubectl that is installed, and of the newest one."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from tests.support.go_programs import build_kubectl
 from tests.support.server_process import TestServer, running_server
 
 pytestmark = pytest.mark.client
@@ -39,6 +41,14 @@ spec:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestServer]:
     with running_server(tmp_path_factory.mktemp("kubectl"), "--container-runtime", "fake") as started:
         yield started
+
+
+@pytest.fixture(autouse=True, params=["installed", "newest"])
+def program(server: TestServer, request: pytest.FixtureRequest) -> str:
+    """Which kubectl the test runs."""
+    newest = request.param == "newest"
+    server.kubectl_program = str(build_kubectl()) if newest else "kubectl"
+    return server.kubectl_program
 
 
 class Namespace:
@@ -206,10 +216,10 @@ def test_quotas_and_more_creators(kubectl: Namespace) -> None:
 
 
 @pytest.fixture
-def proxied(server: TestServer, request: pytest.FixtureRequest) -> "Iterator[subprocess.Popen[str]]":
+def proxied(server: TestServer, program: str, request: pytest.FixtureRequest) -> "Iterator[subprocess.Popen[str]]":
     environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig)}
     process = subprocess.Popen(
-        ["kubectl", "proxy", *request.param], stdout=subprocess.PIPE, text=True, env=environment
+        [program, "proxy", *request.param], stdout=subprocess.PIPE, text=True, env=environment
     )  # fmt: skip
     yield process
     process.terminate()
@@ -280,7 +290,8 @@ properties:
 """
 
 
-def define(kubectl: Namespace, word: str, schema: str) -> None:
+@contextlib.contextmanager
+def defined(kubectl: Namespace, word: str, schema: str) -> Iterator[None]:
     indented = "".join(f"\n            {line}" for line in schema.strip().splitlines())
     kubectl("create", "-f", "-", text=f"""
 apiVersion: apiextensions.k8s.io/v1
@@ -297,7 +308,10 @@ spec:
       schema:
         openAPIV3Schema: {indented}
 """)  # fmt: skip
-    kubectl("wait", "--for=condition=Established", f"crd/{word}s.{word}.example.com", "--timeout=30s")
+    definition = f"crd/{word}s.{word}.example.com"
+    kubectl("wait", "--for=condition=Established", definition, "--timeout=30s")
+    yield
+    kubectl("delete", definition, "--timeout=30s")
 
 
 def custom(word: str, rest: str) -> str:
@@ -307,7 +321,11 @@ def custom(word: str, rest: str) -> str:
 
 
 def test_definitions_with_a_schema(kubectl: Namespace) -> None:
-    define(kubectl, "foo", FOO_SCHEMA)
+    with defined(kubectl, "foo", FOO_SCHEMA):
+        judge_foos(kubectl)
+
+
+def judge_foos(kubectl: Namespace) -> None:
     good = custom("foo", ',"spec":{"bars":[{"name":"test-bar","feeling":"Great"}]}')
     kubectl("create", "-f", "-", text=good)
     kubectl("delete", "foos", "test-cr")
@@ -345,17 +363,17 @@ def matches(text: str, pattern: str) -> None:
 
 
 def test_definitions_that_keep_everything(kubectl: Namespace) -> None:
-    define(kubectl, "empty", "type: object\nx-kubernetes-preserve-unknown-fields: true")
-    anything = custom("empty", ',"a":{"b":[{"c":"d"}]}')
-    for verb in ("create", "apply"):
-        kubectl(verb, "-f", "-", text=anything)
-        kubectl("delete", "emptys", "test-cr")
-    matches(kubectl("explain", "emptys"), r"KIND:.*Empty.*VERSION:.*v1.*DESCRIPTION:.*<empty>")
-    define(kubectl, "waldo", KEEPING_SCHEMA)
-    inside = custom("waldo", ',"spec":{"b":[{"c":"d"}]}')
-    for verb in ("create", "apply"):
-        kubectl(verb, "-f", "-", text=inside)
-        kubectl("delete", "waldos", "test-cr")
-    matches(kubectl("explain", "waldos"), r"DESCRIPTION:.*preserve-unknown-properties in nested field for Testing")
-    outside = kubectl("create", "-f", "-", text=custom("waldo", ',"other":1'), check=False)
-    assert 'unknown field "other"' in outside
+    with defined(kubectl, "empty", "type: object\nx-kubernetes-preserve-unknown-fields: true"):
+        anything = custom("empty", ',"a":{"b":[{"c":"d"}]}')
+        for verb in ("create", "apply"):
+            kubectl(verb, "-f", "-", text=anything)
+            kubectl("delete", "emptys", "test-cr")
+        matches(kubectl("explain", "emptys"), r"KIND:.*Empty.*VERSION:.*v1.*DESCRIPTION:.*<empty>")
+    with defined(kubectl, "waldo", KEEPING_SCHEMA):
+        inside = custom("waldo", ',"spec":{"b":[{"c":"d"}]}')
+        for verb in ("create", "apply"):
+            kubectl(verb, "-f", "-", text=inside)
+            kubectl("delete", "waldos", "test-cr")
+        matches(kubectl("explain", "waldos"), r"DESCRIPTION:.*preserve-unknown-properties in nested field for Testing")
+        outside = kubectl("create", "-f", "-", text=custom("waldo", ',"other":1'), check=False)
+        assert 'unknown field "other"' in outside

@@ -21,9 +21,15 @@ def build_tests(package: str) -> Path:
     return _build(package.replace("/", "-") + ".test", "test", "-c", f"./{package}")
 
 
-def build_program(package: str, name: str) -> Path:
+def build_program(package: str, name: str, *flags: str) -> Path:
     """A command: a package of the module, or of one that it depends on."""
-    return _build(name, "build", package)
+    return _build(name, "build", *flags, package)
+
+
+def build_kubectl() -> Path:
+    """The kubectl of the Kubernetes version that mkube speaks."""
+    version = "-X k8s.io/component-base/version.gitVersion=v1.37.2"
+    return build_program("./kubectl", "kubectl", "-ldflags", version)
 
 
 def _build(name: str, command: str, *arguments: str) -> Path:

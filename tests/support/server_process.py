@@ -94,6 +94,7 @@ class TestServer:
     data_dir: Path
     flags: tuple[str, ...] = ()
     port: int = 0
+    kubectl_program: str = "kubectl"
 
     def start(self) -> None:
         if hasattr(self, "mkube"):
@@ -119,7 +120,7 @@ class TestServer:
     def kubectl(self, *arguments: str, text: str | None = None, check: bool = True, timeout: float = 120) -> str:
         """Run stock kubectl; what it printed (standard error too when it failed and check is False)."""
         done = subprocess.run(
-            ["kubectl", "--kubeconfig", str(self.kubeconfig), *arguments],
+            [self.kubectl_program, "--kubeconfig", str(self.kubeconfig), *arguments],
             input=text,
             capture_output=True,
             text=True,
