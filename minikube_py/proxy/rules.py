@@ -28,6 +28,8 @@ class NodeView:
     """The cluster DNS address, which every node answers by itself; '' leaves it to the Service's endpoints."""
     dns_endpoint: Endpoint | None = None
     """Where this node's DNS server listens."""
+    zone: str = ""
+    """The node's own, for endpoints that are meant for some zones only."""
     health_address: str = ""
     """Where this node answers on health check node ports; '' for nowhere."""
 
@@ -38,6 +40,9 @@ class _Candidate:
     is_ready: bool
     is_serving: bool
     is_terminating: bool
+    zones: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+    """Whom the endpoint is meant for; nobody in particular when both are empty."""
 
 
 def build_rules(
@@ -105,7 +110,7 @@ def _service_ports(service: Object, slices: list[Object], node: NodeView) -> lis
                 external_ips=tuple(ip for ip in spec.get("externalIPs") or () if ":" not in ip),
                 load_balancer_ips=_load_balancer_ips(service) if kind == "LoadBalancer" else (),
                 node_port=port.get("nodePort", 0) if is_external else 0,
-                endpoints=usable(candidates),
+                endpoints=usable(nearest(candidates, node)),
                 affinity_seconds=affinity,
                 external_local_only=is_external and spec.get("externalTrafficPolicy") == "Local",
                 internal_local_only=spec.get("internalTrafficPolicy") == "Local",
@@ -199,7 +204,35 @@ def _candidate(endpoint: Object, port: int, node_name: str) -> _Candidate:
         is_ready=is_ready,
         is_serving=is_ready if serving is None else bool(serving),
         is_terminating=bool(conditions.get("terminating")),
+        zones=_hinted(endpoint, "forZones"),
+        nodes=_hinted(endpoint, "forNodes"),
     )
+
+
+def _hinted(endpoint: Object, key: str) -> frozenset[str]:
+    return frozenset(one["name"] for one in (endpoint.get("hints") or {}).get(key) or ())
+
+
+def nearest(candidates: list[_Candidate], node: NodeView) -> list[_Candidate]:
+    """The ready endpoints that are meant for this node, else for its zone; all of them when the hints don't help.
+
+    Hints count only when every ready endpoint has them: while they are being written, nobody is cut off.
+    """
+    ready = [one for one in candidates if one.is_ready]
+    for hints_of, wanted in ((_nodes_of, node.name), (_zones_of, node.zone)):
+        if ready and all(hints_of(one) for one in ready):
+            meant = [one for one in ready if wanted in hints_of(one)]
+            if meant:
+                return meant
+    return candidates
+
+
+def _nodes_of(candidate: _Candidate) -> frozenset[str]:
+    return candidate.nodes
+
+
+def _zones_of(candidate: _Candidate) -> frozenset[str]:
+    return candidate.zones
 
 
 def usable(candidates: list[_Candidate]) -> tuple[Endpoint, ...]:

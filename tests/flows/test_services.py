@@ -127,3 +127,35 @@ async def test_hand_made_endpoints_are_mirrored() -> None:
         await plane.client.delete(ENDPOINTS, "web", "default")
         await asyncio.sleep(2)
         assert await plane.items(SLICES) == []
+
+
+@virtual_time
+async def test_traffic_distribution_becomes_hints() -> None:
+    async with control_plane(nodes=0) as plane:
+        await plane.nodes.add_node("node-a", labels={"topology.kubernetes.io/zone": "a"})
+        await plane.nodes.add_node("node-b")
+        made = service()
+        made["spec"]["trafficDistribution"] = "PreferSameZone"
+        await plane.create(SERVICES, made)
+        await plane.create(DEPLOYMENTS, deployment(4))
+        await plane.until(lambda: is_rolled_out(plane))
+        await asyncio.sleep(2)
+
+        async def hints() -> dict[str, Any]:
+            (slice_,) = await plane.items(SLICES)
+            return {e["nodeName"]: e.get("hints") for e in slice_["endpoints"]}
+
+        assert await hints() == {"node-a": {"forZones": [{"name": "a"}]}, "node-b": None}
+        changed = deep_copy(await plane.get(SERVICES, "web"))
+        changed["spec"]["trafficDistribution"] = "PreferSameNode"
+        await plane.client.update(SERVICES, changed)
+        await asyncio.sleep(2)
+        assert await hints() == {
+            "node-a": {"forZones": [{"name": "a"}], "forNodes": [{"name": "node-a"}]},
+            "node-b": {"forNodes": [{"name": "node-b"}]},
+        }
+        changed = deep_copy(await plane.get(SERVICES, "web"))
+        del changed["spec"]["trafficDistribution"]
+        await plane.client.update(SERVICES, changed)
+        await asyncio.sleep(2)
+        assert await hints() == {"node-a": None, "node-b": None}

@@ -122,7 +122,22 @@ def slice_endpoint(service: Object, pod: Object, node: Object | None, family: st
     hostname = pod_hostname(service, pod)
     if hostname:
         endpoint["hostname"] = hostname
+    hints = _hints(service["spec"].get("trafficDistribution"), endpoint)
+    if hints:
+        endpoint["hints"] = hints
     return endpoint
+
+
+def _hints(distribution: str | None, endpoint: Object) -> Object:
+    """For which zones and nodes a ready endpoint is meant by the trafficDistribution (KEP-4444, KEP-3015)."""
+    hints: Object = {}
+    if distribution not in ("PreferClose", "PreferSameZone", "PreferSameNode") or not endpoint["conditions"]["ready"]:
+        return hints
+    if endpoint.get("zone"):
+        hints["forZones"] = [{"name": endpoint["zone"]}]
+    if distribution == "PreferSameNode" and endpoint.get("nodeName"):
+        hints["forNodes"] = [{"name": endpoint["nodeName"]}]
+    return hints
 
 
 def fingerprint(pod: Object) -> Any:

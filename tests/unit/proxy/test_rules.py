@@ -147,3 +147,34 @@ def test_order_of_the_objects_does_not_matter() -> None:
     piece = endpoint_slice("web", endpoint("1.1.1.2"), endpoint("1.1.1.1"))
     turned = endpoint_slice("web", endpoint("1.1.1.1"), endpoint("1.1.1.2"))
     assert rules([WEB, other], [piece]) == rules([other, WEB], [turned])
+
+
+def hinted(ip: str, node: str, zone: str = "", *, same: bool = False, **more: Any) -> Any:
+    hints = {"forZones": [{"name": zone}]} if zone else {}
+    if same:
+        hints["forNodes"] = [{"name": node}]
+    return {**endpoint(ip, nodeName=node, **more), "hints": hints}
+
+
+@pytest.mark.parametrize(
+    ("zone", "endpoints", "expected"),
+    [
+        # Meant for this zone; for another one only; this node has no zone; one endpoint without hints.
+        ("a", [hinted("1.1.1.1", "x", "a"), hinted("1.1.1.2", "y", "b")], ["1.1.1.1"]),
+        ("c", [hinted("1.1.1.1", "x", "a"), hinted("1.1.1.2", "y", "b")], ["1.1.1.1", "1.1.1.2"]),
+        ("", [hinted("1.1.1.1", "x", "a"), hinted("1.1.1.2", "y", "b")], ["1.1.1.1", "1.1.1.2"]),
+        ("a", [hinted("1.1.1.1", "x", "a"), endpoint("1.1.1.2")], ["1.1.1.1", "1.1.1.2"]),
+        # The node goes before the zone, and the zone is the next best.
+        (
+            "a",
+            [hinted("1.1.1.1", "here", "a", same=True), hinted("1.1.1.2", "y", "a", same=True)],
+            ["1.1.1.1"],
+        ),
+        ("a", [hinted("1.1.1.1", "x", "a", same=True), hinted("1.1.1.2", "y", "b", same=True)], ["1.1.1.1"]),
+        # What isn't ready is no hint and no target.
+        ("a", [hinted("1.1.1.1", "x", "a", ready=False), hinted("1.1.1.2", "y", "b")], ["1.1.1.2"]),
+    ],
+)
+def test_endpoints_that_are_meant_for_this_node_or_zone(zone: str, endpoints: list[Any], expected: list[str]) -> None:
+    here = NodeView("here", "10.42.0.0/16", "10.42.0.0/24", zone=zone)
+    assert ips(only(build_rules([WEB], [endpoint_slice("web", *endpoints)], [], here)).endpoints) == expected
