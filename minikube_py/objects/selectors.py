@@ -424,7 +424,7 @@ def _unescape(value: str) -> str:
 class NodeSelectorTerm:
     """A core/v1 NodeSelectorTerm. An empty term, and one that can't be understood, match no node."""
 
-    __slots__ = ("_fields", "_labels", "error", "is_empty")
+    __slots__ = ("_fields", "_labels", "error", "is_empty", "node_names")
 
     def __init__(self, term: Mapping[str, Any]) -> None:
         expressions, fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
@@ -432,6 +432,7 @@ class NodeSelectorTerm:
         self.error = ""
         self._labels: tuple[Requirement, ...] = ()
         self._fields: FieldSelector | None = None
+        self.node_names = _names(fields)
         try:
             self._labels = tuple(_node_requirement(e) for e in expressions)
             self._fields = FieldSelector(_node_field(f) for f in fields) if fields else None
@@ -445,6 +446,16 @@ class NodeSelectorTerm:
         if not all(r.matches(labels or _NO_LABELS) for r in self._labels):
             return False
         return self._fields is None or self._fields.matches(fields)
+
+
+def _names(fields: Iterable[Mapping[str, Any]]) -> frozenset[str] | None:
+    """The node names that all of the fields allow; None when they name none."""
+    found: frozenset[str] | None = None
+    for one in fields:
+        if one.get("key") == "metadata.name" and one.get("operator") == "In":
+            names = frozenset(one.get("values") or ())
+            found = names if found is None else found & names
+    return found
 
 
 def _node_requirement(expression: Mapping[str, Any]) -> Requirement:
@@ -472,6 +483,16 @@ class NodeSelector:
 
     def __init__(self, selector: Object | None) -> None:
         self.terms = tuple(NodeSelectorTerm(t) for t in (selector or {}).get("nodeSelectorTerms") or ())
+
+    @property
+    def node_names(self) -> frozenset[str] | None:
+        """The only nodes that can match, by name; None when a term is not about names."""
+        found: frozenset[str] = frozenset()
+        for term in self.terms:
+            if term.node_names is None:
+                return None
+            found |= term.node_names
+        return found if self.terms else None
 
     def matches(self, labels: Labels | None, fields: Mapping[str, str]) -> bool:
         return any(term.matches(labels, fields) for term in self.terms)

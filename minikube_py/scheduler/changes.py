@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from minikube_py.objects.errors import Object
 from minikube_py.reconciling.informer import DELETED, InformerEvent, InformerSet
 from minikube_py.resources.kind import GVR
-from minikube_py.scheduler.framework import Wake
+from minikube_py.scheduler.framework import Change, Wake
 from minikube_py.scheduler.pod_info import PodInfo, read_pod
 from minikube_py.scheduler.profile import DEFAULT_SCHEDULER
 from minikube_py.scheduler.queue import SchedulingQueue
@@ -71,9 +71,9 @@ class ChangeFeed:
         known = self._snapshot.pods.get(uid)
         if known is not None:
             self._snapshot.remove_pod(uid)
-            self._queue.wake(Wake.POD_GONE)
+            self._queue.wake(Change(Wake.POD_GONE, pod=known))
         elif (pod.get("status") or {}).get("nominatedNodeName"):
-            self._queue.wake(Wake.POD_GONE)
+            self._queue.wake(Change(Wake.POD_GONE, pod=read_pod(pod)))
         self._unnominate(uid)
 
     def _unnominate(self, uid: str) -> None:
@@ -91,13 +91,14 @@ class ChangeFeed:
         if known is not None and was_assumed is None and previous is not None and _same_for_scheduling(pod, previous):
             known.obj = pod
             return
-        self._snapshot.add_pod(read_pod(pod))
+        info = read_pod(pod)
+        self._snapshot.add_pod(info)
         if known is None or was_assumed is not None:
-            self._queue.wake(Wake.POD_ADDED)
+            self._queue.wake(Change(Wake.POD_ADDED, pod=info))
         elif previous is not None and pod["metadata"].get("labels") != previous["metadata"].get("labels"):
-            self._queue.wake(Wake.POD_LABELS)
+            self._queue.wake(Change(Wake.POD_LABELS))
         else:
-            self._queue.wake(Wake.POD_GONE)  # resized, or now being deleted: it may need less
+            self._queue.wake(Change(Wake.POD_GONE, pod=info))  # resized, or now being deleted: it may need less
 
     def _pod_pending(self, pod: Object, previous: Object | None) -> None:
         spec, uid = pod["spec"], pod["metadata"]["uid"]
@@ -117,10 +118,12 @@ class ChangeFeed:
         node, previous = event.object, event.previous
         if event.type == DELETED:
             self._snapshot.remove_node(node["metadata"]["name"])
+            self._queue.wake(Change(Wake.NODE_GONE))
             return
+        name = node["metadata"]["name"]
         if previous is None:
             self._snapshot.set_node(node)
-            self._queue.wake(Wake.NODE_ADDED)
+            self._queue.wake(Change(Wake.NODE_ADDED, node=self._snapshot.nodes[name]))
             return
         spec, old_spec = node.get("spec") or {}, previous.get("spec") or {}
         status, old_status = node.get("status") or {}, previous.get("status") or {}
@@ -134,16 +137,17 @@ class ChangeFeed:
         if wakes or status.get("images") != old_status.get("images"):
             self._snapshot.set_node(node)
         for wake in wakes:
-            self._queue.wake(wake)
+            self._queue.wake(Change(wake, node=self._snapshot.nodes[name]))
 
     def _namespace_changed(self, event: InformerEvent) -> None:
         metadata = event.object["metadata"]
         labels = None if event.type == DELETED else metadata.get("labels") or {}
         self._snapshot.counts.set_namespace(metadata["name"], labels)
-        self._queue.wake(Wake.NAMESPACE)
+        self._queue.wake(Change(Wake.NAMESPACE))
 
-    def _storage_changed(self, _event: InformerEvent) -> None:
-        self._queue.wake(Wake.STORAGE)
+    def _storage_changed(self, event: InformerEvent) -> None:
+        is_claim = event.object.get("kind") == "PersistentVolumeClaim"
+        self._queue.wake(Change(Wake.STORAGE, claim=event.object if is_claim else None))
 
 
 def scheduler_of(pod: Object) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py import ids
-from minikube_py.scheduler.framework import Check, Filter, Refusal
+from minikube_py.scheduler.framework import Check, Filter, PinningFilter, Refusal
 from minikube_py.scheduler.node_info import LocalVerdict, NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.profile import DEFAULT_PROFILE, Profile
@@ -98,10 +98,16 @@ def decide(snapshot: Snapshot, pod: PodInfo, start: int = 0, profile: Profile = 
         decision.rules.add(wide.refused_by)
         return decision
     search = _Search(snapshot, pod, profile, wide)
+    names = profile.only_nodes(pod)
     if pod.nominated and search.is_feasible(pod.nominated):
         decision.node_name, decision.next_start = pod.nominated, start
         return decision
-    search.run(decision, start % len(nodes))
+    if names is None:
+        search.run(decision, start % len(nodes))
+    else:
+        search.run_over(decision, _named(snapshot, names))
+        decision.next_start = start
+        decision.rules |= {rule.name for rule in profile.filters if isinstance(rule, PinningFilter)}
     if search.feasible:
         decision.node_name = search.best().name
     return decision
@@ -123,11 +129,16 @@ class _Search:
     def run(self, decision: Decision, start: int) -> None:
         """Find enough feasible nodes; note the refusals of the others."""
         nodes = self._snapshot.node_order
-        enough = nodes_to_find(len(nodes), self._profile.percentage_of_nodes)
+        tried = self.run_over(decision, _from(nodes, start))
+        decision.next_start = (start + tried) % len(nodes)
+
+    def run_over(self, decision: Decision, nodes: Iterable[NodeInfo]) -> int:
+        """The same over these nodes in order; how many were tried."""
+        enough = nodes_to_find(decision.node_count, self._profile.percentage_of_nodes)
         nominated, wide, signature = self._snapshot.nominated, self._wide, self._signature
         feasible, scores = self.feasible, self.local_scores
         tried = 0
-        for node in _from(nodes, start):
+        for node in nodes:
             tried += 1
             verdict = node.memo.get(signature) or self._judge(node)
             rule, refusal, score = verdict
@@ -148,7 +159,7 @@ class _Search:
             else:
                 decision.rules.add(rule)
                 decision.refusals[node.name] = refusal
-        decision.next_start = (start + tried) % len(nodes)
+        return tried
 
     def _judge(self, node: NodeInfo) -> LocalVerdict:
         """What depends on this node alone; kept until the node changes."""
@@ -210,6 +221,12 @@ def refused_with_nominated(
         if again.refusal is not None:
             return again.refused_by, again.refusal
         return again.first_refusal(node) or ("", None)
+
+
+def _named(snapshot: Snapshot, names: Iterable[str]) -> list[NodeInfo]:
+    """The nodes of these names that exist."""
+    found = (snapshot.nodes.get(name) for name in sorted(names))
+    return [node for node in found if node is not None and node.obj is not None]
 
 
 def _from(nodes: Sequence[NodeInfo], start: int) -> Iterable[NodeInfo]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from minikube_py.objects.errors import Object
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.node_info import Refusal as Refusal
 from minikube_py.scheduler.pod_info import PodInfo
@@ -19,11 +20,21 @@ class Wake(StrEnum):
     NODE_ROOM = "node allocatable"
     NODE_LABELS = "node labels"
     NODE_TAINTS = "node taints"
+    NODE_GONE = "node deleted"
     POD_ADDED = "assigned pod added"
     POD_LABELS = "assigned pod labels"
     POD_GONE = "assigned pod deleted"
     STORAGE = "storage"
     NAMESPACE = "namespace labels"
+
+
+class Change(NamedTuple):
+    """What has changed: the node or the assigned pod as it is now (gone: as it was last), or the claim."""
+
+    wake: Wake
+    node: NodeInfo | None = None
+    pod: PodInfo | None = None
+    claim: Object | None = None
 
 
 Check = Callable[[NodeInfo], Refusal | None]
@@ -61,6 +72,24 @@ class Score(Protocol):
 
     def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], snapshot: Snapshot) -> list[float] | None:
         """0 (worst) to 100 for each node in order; None when all are equal."""
+        ...
+
+
+@runtime_checkable
+class Hinting(Protocol):
+    """A filter that looks closer at changes than `wakes_on` does."""
+
+    def helps(self, pod: PodInfo, change: Change) -> bool:
+        """Whether this change (one of wakes_on) may let a pod through that the filter refused. In doubt, it may."""
+        ...
+
+
+@runtime_checkable
+class PinningFilter(Protocol):
+    """A filter that can name the only nodes a pod may go to, so that no others need to be looked at."""
+
+    def only_nodes(self, pod: PodInfo) -> frozenset[str] | None:
+        """The names; None when the pod is not pinned."""
         ...
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from minikube_py.scheduler.filters.catalog import FILTERS
-from minikube_py.scheduler.framework import Filter, LocalScore, Score, Wake
+from minikube_py.scheduler.framework import Change, Filter, Hinting, LocalScore, PinningFilter, Score
+from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.scores.catalog import SCORES
 
 DEFAULT_SCHEDULER = "default-scheduler"
@@ -29,7 +30,8 @@ class Profile:
     wide_filters: tuple[Filter, ...] = field(init=False)
     local_scores: tuple[tuple[LocalScore, int], ...] = field(init=False)
     wide_scores: tuple[tuple[Score, int], ...] = field(init=False)
-    wakes: dict[str, frozenset[Wake]] = field(init=False)
+    rules: dict[str, Filter] = field(init=False)
+    pinning: tuple[PinningFilter, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         local: list[tuple[LocalScore, int]] = []
@@ -44,7 +46,24 @@ class Profile:
         put(self, "wide_filters", tuple(rule for rule in self.filters if not rule.is_local))
         put(self, "local_scores", tuple(local))
         put(self, "wide_scores", tuple(wide))
-        put(self, "wakes", {rule.name: rule.wakes_on for rule in self.filters})
+        put(self, "rules", {rule.name: rule for rule in self.filters})
+        put(self, "pinning", tuple(rule for rule in self.filters if isinstance(rule, PinningFilter)))
+
+    def helps(self, pod: PodInfo, rule_name: str, change: Change) -> bool:
+        """Whether the change may let a pod through that the filter of this name refused."""
+        rule = self.rules.get(rule_name)
+        if rule is None or change.wake not in rule.wakes_on:
+            return False
+        return not isinstance(rule, Hinting) or rule.helps(pod, change)
+
+    def only_nodes(self, pod: PodInfo) -> frozenset[str] | None:
+        """The only nodes that the pod may go to; None for any."""
+        found: frozenset[str] | None = None
+        for rule in self.pinning:
+            names = rule.only_nodes(pod)
+            if names is not None:
+                found = names if found is None else found & names
+        return found
 
 
 DEFAULT_PROFILE = Profile()

@@ -1,7 +1,7 @@
 """Holds pods that wait for a node: ready ones by priority, failed ones until their back-off ends or something changes.
 
 Source: pkg/scheduler/backend/queue. There is one task that takes pods, and no periodic work: a timer exists only
-while a pod is backing off, or has been unschedulable for less than five minutes.
+while a pod is backing off. Pods that fit nowhere are not tried again from time to time, only after a change.
 """
 
 import asyncio
@@ -9,12 +9,11 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from minikube_py.scheduler.framework import Wake
+from minikube_py.scheduler.framework import Change
 from minikube_py.scheduler.pod_info import PodInfo
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 10.0
-_LONGEST_REST_SECONDS = 300.0
 
 
 @dataclass
@@ -28,16 +27,16 @@ class Waiting:
 
 
 class SchedulingQueue:
-    """wakes says whether a change is worth another try for a pod refused by a rule."""
+    """helps says whether a change is worth another try for a pod refused by a rule."""
 
     def __init__(
         self,
-        wakes: Callable[[str, Wake], bool],
+        helps: Callable[[PodInfo, str, Change], bool],
         *,
         first_backoff_seconds: float = _FIRST_BACKOFF_SECONDS,
         longest_backoff_seconds: float = _LONGEST_BACKOFF_SECONDS,
     ) -> None:
-        self._wakes = wakes
+        self._helps_pod = helps
         self._first_backoff = first_backoff_seconds
         self._longest_backoff = longest_backoff_seconds
         self._active: list[tuple[int, float, int, str]] = []
@@ -45,7 +44,6 @@ class SchedulingQueue:
         self._is_active: set[str] = set()
         self._resting: dict[str, float] = {}
         self._backing_off: dict[str, asyncio.TimerHandle] = {}
-        self._rest_timer: asyncio.TimerHandle | None = None
         self._sequence = 0
         self._ready = asyncio.Event()
 
@@ -108,10 +106,7 @@ class SchedulingQueue:
         if entry.pod.uid not in self._entries:
             return
         entry.rules = set(rules)
-        now = asyncio.get_running_loop().time()
-        self._resting[entry.pod.uid] = now
-        if self._rest_timer is None:
-            self._rest_timer = asyncio.get_running_loop().call_later(_LONGEST_REST_SECONDS, self._end_rests)
+        self._resting[entry.pod.uid] = asyncio.get_running_loop().time()
 
     def retry(self, entry: Waiting) -> None:
         """An error that has nothing to do with the pod: try again after the back-off."""
@@ -120,19 +115,19 @@ class SchedulingQueue:
 
     # --- changes in the cluster ---------------------------------------------------------------------------------------
 
-    def wake(self, wake: Wake, might_help: Callable[[PodInfo], bool] | None = None) -> None:
+    def wake(self, change: Change) -> None:
         """Bring back the resting pods that this change may help."""
         for uid in list(self._resting):
             entry = self._entries[uid]
-            if self._helps(entry, wake) and (might_help is None or might_help(entry.pod)):
+            if self._helps(entry, change):
                 self._to_backoff_or_active(entry)
 
     def _backoff_seconds(self, entry: Waiting) -> float:
         doublings = min(max(entry.attempts - 1, 0), 10)
         return min(self._first_backoff * float(2**doublings), self._longest_backoff)
 
-    def _helps(self, entry: Waiting, wake: Wake) -> bool:
-        return not entry.rules or any(self._wakes(rule, wake) for rule in entry.rules)
+    def _helps(self, entry: Waiting, change: Change) -> bool:
+        return not entry.rules or any(self._helps_pod(entry.pod, rule, change) for rule in entry.rules)
 
     def _to_backoff_or_active(self, entry: Waiting) -> None:
         uid = entry.pod.uid
@@ -155,16 +150,6 @@ class SchedulingQueue:
     def _end_backoff(self, uid: str) -> None:
         del self._backing_off[uid]
         self._activate(self._entries[uid])
-
-    def _end_rests(self) -> None:
-        self._rest_timer = None
-        now = asyncio.get_running_loop().time()
-        for uid, since in list(self._resting.items()):
-            if now - since >= _LONGEST_REST_SECONDS:
-                self._to_backoff_or_active(self._entries[uid])
-        if self._resting:
-            wait = min(self._resting.values()) + _LONGEST_REST_SECONDS - now
-            self._rest_timer = asyncio.get_running_loop().call_later(max(wait, 1.0), self._end_rests)
 
     def _activate(self, entry: Waiting) -> None:
         uid = entry.pod.uid

@@ -17,8 +17,7 @@ from minikube_py.resources.kind import GVR
 from minikube_py.scheduler.changes import ChangeFeed, scheduler_of
 from minikube_py.scheduler.configuration.settings import DEFAULT_CONFIGURATION, SchedulerConfiguration
 from minikube_py.scheduler.decide import decide
-from minikube_py.scheduler.filters.catalog import FILTERS
-from minikube_py.scheduler.framework import Wake
+from minikube_py.scheduler.framework import Change, Wake
 from minikube_py.scheduler.metrics import SchedulerCounts
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
@@ -36,7 +35,6 @@ _PODS = GVR("", "v1", "pods")
 _BUDGETS = GVR("policy", "v1", "poddisruptionbudgets")
 _BINDING = WriteOptions(subresource="binding")
 _STATUS = WriteOptions(subresource="status")
-_WAKES: dict[str, frozenset[Wake]] = {rule.name: rule.wakes_on for rule in FILTERS}
 
 
 class Scheduler:
@@ -50,7 +48,7 @@ class Scheduler:
         storage = CachedStorage(informers)
         self.snapshot = Snapshot(storage, CachedOwners(informers))
         self.queue = SchedulingQueue(
-            lambda rule, wake: wake in _WAKES.get(rule, ()),
+            lambda pod, rule, change: self._profiles[scheduler_of(pod.obj)].helps(pod, rule, change),
             first_backoff_seconds=configuration.first_backoff_seconds,
             longest_backoff_seconds=configuration.longest_backoff_seconds,
         )
@@ -163,7 +161,7 @@ class Scheduler:
             return  # the watch has reported the pod's fate already
         self.snapshot.remove_pod(pod.uid)
         pod.node_name = ""
-        self.queue.wake(Wake.POD_GONE)
+        self.queue.wake(Change(Wake.POD_GONE, pod=pod))
         self.queue.retry(entry)
 
     # --- a pod that fits nowhere --------------------------------------------------------------------------------------

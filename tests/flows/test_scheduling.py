@@ -42,7 +42,7 @@ async def test_a_pod_that_fits_nowhere_says_why_and_starts_when_it_fits() -> Non
         await plane.create(PODS, pod("big", cpu="40"))
         await asyncio.sleep(1)
         expected = (
-            "0/3 nodes are available: 1 node(s) had untolerated taint {gpu: a}, 2 Insufficient cpu. preemption: 0/3 "
+            "0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. preemption: 0/3 "
             "nodes are available: 3 Preemption is not helpful for scheduling."
         )
         condition = await verdict(plane, "big")

@@ -1,8 +1,8 @@
 """Refuses nodes that the pod's required affinity and anti-affinity, or the anti-affinity of other pods, rules out."""
 
-from minikube_py.scheduler.framework import Check, Refusal, Wake
+from minikube_py.scheduler.framework import Change, Check, Refusal, Wake
 from minikube_py.scheduler.node_info import NodeInfo
-from minikube_py.scheduler.pod_info import PodInfo
+from minikube_py.scheduler.pod_info import AffinityTerm, PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
 
 _AFFINITY = Refusal(("node(s) didn't match pod affinity rules",), is_final=True)
@@ -16,6 +16,17 @@ class InterPodAffinity:
     wakes_on = frozenset(
         (Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.POD_ADDED, Wake.POD_LABELS, Wake.POD_GONE, Wake.NAMESPACE)
     )
+
+    def helps(self, pod: PodInfo, change: Change) -> bool:
+        """Pods that came help where the pod wants to be near them; pods gone, where one kept away from the other."""
+        other = change.pod
+        if other is None or any(_needs_namespace(term) for term in (*pod.affinity, *pod.anti_affinity)):
+            return True
+        if change.wake is Wake.POD_ADDED:
+            return any(term.pods.matches(other.namespace, {}, other.labels) for term in pod.affinity)
+        return any(term.pods.matches(other.namespace, {}, other.labels) for term in pod.anti_affinity) or any(
+            _needs_namespace(t) or t.pods.matches(pod.namespace, {}, pod.labels) for t in other.anti_affinity
+        )
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
         counts = snapshot.counts
@@ -46,6 +57,11 @@ class InterPodAffinity:
             return None
 
         return check
+
+
+def _needs_namespace(term: AffinityTerm) -> bool:
+    """Whether the term asks for labels of namespaces, which a hint does not know."""
+    return term.pods.namespace_selector is not None
 
 
 def _pull_check(key: str, wanted: set[str] | None) -> Check:

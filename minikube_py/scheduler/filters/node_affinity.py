@@ -1,7 +1,7 @@
 """Refuses nodes that don't meet the pod's nodeSelector and required node affinity."""
 
 from minikube_py.objects.selectors import NodeSelector
-from minikube_py.scheduler.framework import Check, Refusal, Wake
+from minikube_py.scheduler.framework import Change, Check, Refusal, Wake
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
@@ -27,6 +27,19 @@ class NodeAffinity:
     def __init__(self, added: NodeSelector | None = None) -> None:
         """added: what all nodes must meet besides, whatever the pod says."""
         self._added = added
+
+    def helps(self, pod: PodInfo, change: Change) -> bool:
+        """A node that the pod and the added affinity accept now."""
+        node = change.node
+        if node is None:
+            return True
+        if self._added is not None and not self._added.matches(node.labels, node.fields):
+            return False
+        return accepts(pod, node)
+
+    def only_nodes(self, pod: PodInfo) -> frozenset[str] | None:
+        """Those named by the pod's matchFields, as DaemonSets do; None when a term names none."""
+        return pod.node_affinity.node_names if pod.node_affinity is not None else None
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
         added = self._added

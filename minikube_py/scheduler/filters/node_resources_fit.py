@@ -1,6 +1,6 @@
 """Refuses nodes that have too little left of what the pod requests."""
 
-from minikube_py.scheduler.framework import Check, Refusal, Wake
+from minikube_py.scheduler.framework import Change, Check, Refusal, Wake
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.requests import CPU, EPHEMERAL_STORAGE, MEMORY
@@ -19,13 +19,25 @@ class NodeResourcesFit:
         self._ignored = ignored
         self._ignored_groups = ignored_groups
 
-    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
-        cpu, memory, storage = pod.milli_cpu, pod.memory, pod.storage
-        others = {
+    def helps(self, pod: PodInfo, change: Change) -> bool:
+        """A node that has room for the pod at least when empty; any pod gone (there may have been too many)."""
+        node = change.node
+        if node is None:
+            return True
+        asked = {CPU: pod.milli_cpu, MEMORY: pod.memory, EPHEMERAL_STORAGE: pod.storage, **self._looked_at(pod)}
+        return node.max_pods > 0 and all(amount <= node.amounts_of(name)[1] for name, amount in asked.items())
+
+    def _looked_at(self, pod: PodInfo) -> dict[str, int]:
+        """The extended resources of the pod that are not ignored."""
+        return {
             name: amount
             for name, amount in pod.others.items()
             if name not in self._ignored and name.partition("/")[0] not in self._ignored_groups
         }
+
+    def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
+        cpu, memory, storage = pod.milli_cpu, pod.memory, pod.storage
+        others = self._looked_at(pod)
 
         def check(node: NodeInfo) -> Refusal | None:
             if (

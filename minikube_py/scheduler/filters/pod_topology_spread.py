@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from minikube_py.scheduler.filters.node_affinity import accepts
-from minikube_py.scheduler.framework import Check, Refusal, Wake
+from minikube_py.scheduler.framework import Change, Check, Refusal, Wake
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo, SpreadConstraint
 from minikube_py.scheduler.snapshot import Snapshot
@@ -25,11 +25,26 @@ class PodTopologySpread:
     name = "PodTopologySpread"
     is_local = False
     wakes_on = frozenset(
-        (Wake.NODE_ADDED, Wake.NODE_LABELS, Wake.NODE_TAINTS, Wake.POD_ADDED, Wake.POD_LABELS, Wake.POD_GONE)
+        (
+            Wake.NODE_ADDED,
+            Wake.NODE_LABELS,
+            Wake.NODE_TAINTS,
+            Wake.NODE_GONE,
+            Wake.POD_ADDED,
+            Wake.POD_LABELS,
+            Wake.POD_GONE,
+        )
     )
 
     def __init__(self, defaults: Sequence[SpreadDefault] = ()) -> None:
         self._defaults = defaults
+
+    def helps(self, pod: PodInfo, change: Change) -> bool:
+        """Of pods, those that a constraint counts."""
+        other = change.pod
+        if other is None or not pod.hard_spread:
+            return True
+        return any(constraint.pods.matches(other.namespace, {}, other.labels) for constraint in pod.hard_spread)
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
         constraints = pod.hard_spread

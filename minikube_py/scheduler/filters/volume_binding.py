@@ -1,7 +1,7 @@
 """Refuses nodes that the pod's volumes can't follow to: bound ones by their affinity, unbound ones without a match."""
 
 from minikube_py.scheduler.claims import can_provision, find_volume, node_meets, sort_claims
-from minikube_py.scheduler.framework import Check, Refusal, Wake
+from minikube_py.scheduler.framework import Change, Check, Refusal, Wake
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.snapshot import Snapshot
@@ -14,6 +14,14 @@ class VolumeBinding:
     name = "VolumeBinding"
     is_local = False
     wakes_on = frozenset((Wake.STORAGE, Wake.NODE_ADDED, Wake.NODE_LABELS))
+
+    def helps(self, pod: PodInfo, change: Change) -> bool:
+        """Of claims, the pod's own."""
+        claim = change.claim
+        if claim is None:
+            return True
+        metadata = claim["metadata"]
+        return metadata.get("namespace") == pod.namespace and metadata["name"] in pod.claims
 
     def prepare(self, pod: PodInfo, snapshot: Snapshot) -> Check | Refusal | None:
         if not pod.claims:

@@ -36,7 +36,7 @@ def test_every_reason_is_counted_and_sorted() -> None:
         node("busy", pods="0"),
     )
     assert why(picture, pod(requests={"cpu": "2"})) == (
-        "0/4 nodes are available: 1 Insufficient cpu, 1 Too many pods, 1 node(s) had untolerated taint {gpu: yes}, "
+        "0/4 nodes are available: 1 Insufficient cpu, 1 Too many pods, 1 node(s) had untolerated taint(s), "
         "1 node(s) were unschedulable."
     )
 
