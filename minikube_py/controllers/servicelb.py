@@ -17,11 +17,13 @@ from minikube_py.reconciling.cache import Key
 from minikube_py.reconciling.controller import Source
 from minikube_py.reconciling.informer import DELETED, InformerEvent
 from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
+from minikube_py.reconciling.workqueue import WorkQueue
 
 FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 EXCLUDED_LABEL = "node.kubernetes.io/exclude-from-external-load-balancers"
 _MANAGER = "system:serviceaccount:kube-system:service-controller"
 _LEAVING_TAINT = "ToBeDeletedByClusterAutoscaler"
+_GATHER_SECONDS = 1.0
 _STATUS = WriteOptions(subresource="status")
 _FOLLOWED = (
     "type", "ports", "loadBalancerIP", "loadBalancerSourceRanges", "externalIPs", "externalTrafficPolicy",
@@ -53,6 +55,10 @@ class ServiceLoadBalancerController:
         self._recorder = EventRecorder(self._client, "service-controller")
         self._ensured: dict[str, Any] = {}
         self._behind: dict[str, frozenset[str]] = {}
+        self._queue: WorkQueue[Key] = WorkQueue()
+
+    def bind(self, queue: WorkQueue[Key]) -> None:
+        self._queue = queue
 
     def sources(self) -> Sequence[Source]:
         if self._balancers is None:
@@ -70,11 +76,13 @@ class ServiceLoadBalancerController:
                     yield key(other)
 
     def _node_changed(self, event: InformerEvent) -> Iterable[Key]:
+        """Nodes come in crowds: each Service looks at them once for all."""
         before = event.previous is not None and takes_traffic(event.previous)
         if before != (event.type != DELETED and takes_traffic(event.object)):
             for service in self._services.cache:
                 if wants_balancer(service):
-                    yield key(service)
+                    self._queue.add_after(key(service), _GATHER_SECONDS)
+        return ()
 
     async def reconcile(self, key: Key) -> float | None:
         service = self._services.cache.get(*key)
