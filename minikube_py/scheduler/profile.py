@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from minikube_py.scheduler.filters.catalog import FILTERS
-from minikube_py.scheduler.framework import Change, Filter, Hinting, LocalScore, PinningFilter, Score
+from minikube_py.scheduler.framework import Change, Filter, Hinting, LocalScore, PinningFilter, Score, Wake
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.scores.catalog import SCORES
 
@@ -67,6 +67,11 @@ class Profile:
 
 
 DEFAULT_PROFILE = Profile()
+
+
+def wakes(profiles: Sequence[Profile], rule_name: str, wake: Wake) -> bool:
+    """Whether any profile's filter of this name is woken by changes of this kind."""
+    return any(rule_name in one.rules and wake in one.rules[rule_name].wakes_on for one in profiles)
 
 
 def by_name(profiles: Sequence[Profile]) -> dict[str, Profile]:

@@ -7,9 +7,9 @@ while a pod is backing off. Pods that fit nowhere are not tried again from time 
 import asyncio
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from minikube_py.scheduler.framework import Change
+from minikube_py.scheduler.framework import Change, Wake
 from minikube_py.scheduler.pod_info import PodInfo
 
 _FIRST_BACKOFF_SECONDS = 1.0
@@ -23,26 +23,33 @@ class Waiting:
     pod: PodInfo
     arrived: float
     attempts: int = 0
-    rules: set[str] = field(default_factory=set)
+    rules: frozenset[str] = frozenset()
 
 
 class SchedulingQueue:
-    """helps says whether a change is worth another try for a pod refused by a rule."""
+    """helps says whether a change is worth another try for a pod refused by a rule.
+
+    wakes says the same of the kind of change alone, for all pods refused by the same rules at a time.
+    """
 
     def __init__(
         self,
         helps: Callable[[PodInfo, str, Change], bool],
         *,
+        wakes: Callable[[str, Wake], bool] = lambda _rule, _wake: True,
         first_backoff_seconds: float = _FIRST_BACKOFF_SECONDS,
         longest_backoff_seconds: float = _LONGEST_BACKOFF_SECONDS,
     ) -> None:
-        self._helps_pod = helps
+        self._helps = helps
+        self._wakes = wakes
         self._first_backoff = first_backoff_seconds
         self._longest_backoff = longest_backoff_seconds
         self._active: list[tuple[int, float, int, str]] = []
         self._entries: dict[str, Waiting] = {}
         self._is_active: set[str] = set()
         self._resting: dict[str, float] = {}
+        # The same pods by the rules that refused them: a change asks each kind of refusal first, then its pods.
+        self._resting_by_rules: dict[frozenset[str], dict[str, None]] = {}
         self._backing_off: dict[str, asyncio.TimerHandle] = {}
         self._sequence = 0
         self._ready = asyncio.Event()
@@ -78,9 +85,9 @@ class SchedulingQueue:
 
     def remove(self, uid: str) -> None:
         """The pod is gone, or has a node."""
+        self._end_rest(uid)
         self._entries.pop(uid, None)
         self._is_active.discard(uid)
-        self._resting.pop(uid, None)
         timer = self._backing_off.pop(uid, None)
         if timer is not None:
             timer.cancel()
@@ -105,8 +112,9 @@ class SchedulingQueue:
         """No node for a taken pod: it rests until something changes for one of these rules."""
         if entry.pod.uid not in self._entries:
             return
-        entry.rules = set(rules)
+        entry.rules = frozenset(rules)
         self._resting[entry.pod.uid] = asyncio.get_running_loop().time()
+        self._resting_by_rules.setdefault(entry.rules, {})[entry.pod.uid] = None
 
     def retry(self, entry: Waiting) -> None:
         """An error that has nothing to do with the pod: try again after the back-off."""
@@ -117,21 +125,33 @@ class SchedulingQueue:
 
     def wake(self, change: Change) -> None:
         """Bring back the resting pods that this change may help."""
-        for uid in list(self._resting):
-            entry = self._entries[uid]
-            if self._helps(entry, change):
-                self._to_backoff_or_active(entry)
+        for rules, uids in list(self._resting_by_rules.items()):
+            asked = [rule for rule in rules if self._wakes(rule, change.wake)]
+            if rules and not asked:
+                continue
+            for uid in list(uids):
+                entry = self._entries[uid]
+                if not rules or any(self._helps(entry.pod, rule, change) for rule in asked):
+                    self._to_backoff_or_active(entry)
+
+    def _end_rest(self, uid: str) -> float | None:
+        """Since when the pod has rested; None when it did not."""
+        since = self._resting.pop(uid, None)
+        if since is not None:
+            rules = self._entries[uid].rules
+            uids = self._resting_by_rules[rules]
+            del uids[uid]
+            if not uids:
+                del self._resting_by_rules[rules]
+        return since
 
     def _backoff_seconds(self, entry: Waiting) -> float:
         doublings = min(max(entry.attempts - 1, 0), 10)
         return min(self._first_backoff * float(2**doublings), self._longest_backoff)
 
-    def _helps(self, entry: Waiting, change: Change) -> bool:
-        return not entry.rules or any(self._helps_pod(entry.pod, rule, change) for rule in entry.rules)
-
     def _to_backoff_or_active(self, entry: Waiting) -> None:
         uid = entry.pod.uid
-        rested_since = self._resting.pop(uid, None)
+        rested_since = self._end_rest(uid)
         left = 0.0
         if entry.attempts:
             since = rested_since if rested_since is not None else asyncio.get_running_loop().time()

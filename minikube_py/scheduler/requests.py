@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from minikube_py.objects import quantity
+from minikube_py.objects.conditions import get_condition
 from minikube_py.objects.errors import Object
 
 # What a container that asks for nothing counts as in scores.
@@ -65,10 +66,19 @@ def pod_requests(pod: Object, defaults: Amounts | None = None) -> Amounts:
 
 def _container(pod: Object, container: Object, statuses: str, defaults: Amounts | None) -> Amounts:
     own = dict(defaults) if defaults else {}
-    own.update(amounts((container.get("resources") or {}).get("requests")))
+    asked = amounts((container.get("resources") or {}).get("requests"))
+    held: Amounts = {}
     for status in (pod.get("status") or {}).get(statuses) or ():
         # A resize that is not carried out yet: the greater of what is asked for and what is held.
         if status.get("name") == container["name"]:
-            _raise(own, amounts(status.get("allocatedResources")))
-            _raise(own, amounts((status.get("resources") or {}).get("requests")))
+            _raise(held, amounts(status.get("allocatedResources")))
+            _raise(held, amounts((status.get("resources") or {}).get("requests")))
+    own.update(held if held and _is_infeasible(pod) else asked)
+    _raise(own, held)
     return own
+
+
+def _is_infeasible(pod: Object) -> bool:
+    """Whether the node has refused the resize for good: then what is asked for does not count."""
+    condition = get_condition((pod.get("status") or {}).get("conditions"), "PodResizePending")
+    return condition is not None and condition.get("reason") == "Infeasible"

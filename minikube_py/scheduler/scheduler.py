@@ -22,7 +22,7 @@ from minikube_py.scheduler.metrics import SchedulerCounts
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.preemption import Preemption, Victims, preempt
-from minikube_py.scheduler.profile import Profile, by_name
+from minikube_py.scheduler.profile import Profile, by_name, wakes
 from minikube_py.scheduler.queue import SchedulingQueue, Waiting
 from minikube_py.scheduler.snapshot import Snapshot
 from minikube_py.scheduler.views import CachedOwners, CachedStorage
@@ -49,6 +49,7 @@ class Scheduler:
         self.snapshot = Snapshot(storage, CachedOwners(informers))
         self.queue = SchedulingQueue(
             lambda pod, rule, change: self._profiles[scheduler_of(pod.obj)].helps(pod, rule, change),
+            wakes=lambda rule, wake: wakes(configuration.profiles, rule, wake),
             first_backoff_seconds=configuration.first_backoff_seconds,
             longest_backoff_seconds=configuration.longest_backoff_seconds,
         )
@@ -105,8 +106,21 @@ class Scheduler:
         self.queue.failed(entry, decision.rules)
         self._spawn(self._report(pod, decision.message(outcome.message), nominated))
         if outcome.victims is not None:
+            self._take_back_nominations(pod, nominated)
             self.counts.preempted(len(outcome.victims.pods))
             self._spawn(self._make_room(pod, outcome.victims))
+
+    def _take_back_nominations(self, pod: PodInfo, node_name: str) -> None:
+        """Less important pods that wait for room on the node look for another one: there may be none left for them."""
+        for other in list(self.snapshot.nominated.get(node_name, {}).values()):
+            if other.priority < pod.priority and other.uid != pod.uid:
+                self.snapshot.nominate(other, "")
+                other.nominated = ""
+                self._spawn(self._forget_nomination(other))
+
+    async def _forget_nomination(self, pod: PodInfo) -> None:
+        patch = {"metadata": {"uid": pod.uid}, "status": {"nominatedNodeName": None}}
+        await self._client.patch(_PODS, pod.name, patch, pod.namespace, patch_type=PatchType.STRATEGIC, options=_STATUS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._group is not None

@@ -220,3 +220,26 @@ async def test_profiles_serve_pods_by_their_scheduler_name_beside_custom_schedul
         await plane.create(PODS, pod("large", cpu="400", schedulerName="packing"))
         await asyncio.sleep(1)
         assert (await verdict(plane, "large"))["message"] == "0/3 nodes are available: 3 Insufficient cpu."
+
+
+@virtual_time
+async def test_a_nomination_is_taken_back_for_a_more_important_pod() -> None:
+    async with control_plane(nodes=1) as plane:
+        for name, value in (("middle", 500), ("high", 1000)):
+            await plane.create(CLASSES, {"metadata": {"name": name}, "value": value}, "")
+        await plane.create(PODS, pod("small", cpu="30"))
+        await asyncio.sleep(3)
+        # The finalizer keeps the victim, and so the decision, open.
+        patch = {"metadata": {"finalizers": ["example.com/slow"]}}
+        await plane.client.patch(PODS, "small", patch, "default")
+        await plane.create(PODS, pod("middle", cpu="30", priorityClassName="middle"))
+        await asyncio.sleep(1)
+        assert (await plane.get(PODS, "middle"))["status"]["nominatedNodeName"] == "node-0"
+        await plane.create(PODS, pod("high", cpu="30", priorityClassName="high"))
+        await asyncio.sleep(1)
+        assert (await plane.get(PODS, "high"))["status"]["nominatedNodeName"] == "node-0"
+        assert "nominatedNodeName" not in (await plane.get(PODS, "middle"))["status"]
+        await plane.client.patch(PODS, "small", {"metadata": {"finalizers": None}}, "default")
+        await asyncio.sleep(15)
+        assert await node_of(plane, "high") == "node-0"
+        assert not await node_of(plane, "middle")

@@ -28,3 +28,17 @@ SIDECAR = {"restartPolicy": "Always"}
 )
 def test_cpu(spec: dict[str, Any], cpu: int) -> None:
     assert pod_requests({"spec": spec})["cpu"] == cpu
+
+
+@pytest.mark.parametrize(
+    ("conditions", "cpu"),
+    [
+        ([], 8000),
+        ([{"type": "PodResizePending", "status": "True", "reason": "Deferred"}], 8000),
+        ([{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}], 2000),
+    ],
+)
+def test_a_resize_counts_until_the_node_has_refused_it_for_good(conditions: list[dict[str, str]], cpu: int) -> None:
+    held = {"name": "c8", "allocatedResources": {"cpu": "2"}, "resources": {"requests": {"cpu": "1"}}}
+    status = {"containerStatuses": [held], "conditions": conditions}
+    assert pod_requests({"spec": {"containers": [container("8")]}, "status": status})["cpu"] == cpu
