@@ -90,7 +90,7 @@ class StatusOnly:
     def prepare(self, kind: ResourceKind, new: Object, old: Object) -> None:
         for key in {*new, *old} - _NOT_DESIRED:
             restore(new, old, key)
-        if kind.custom:
+        if kind.custom or not kind.rules.status_changes_metadata:
             _restore_metadata(new["metadata"], old["metadata"])
 
     def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
@@ -98,7 +98,7 @@ class StatusOnly:
 
 
 def _restore_metadata(fresh: Object, stored: Object) -> None:
-    """The status of a custom object changes no metadata; who owns which field, and the lock, are the write's own."""
+    """The status of such an object changes no metadata; who owns which field, and the lock, are the write's own."""
     own = {key: fresh[key] for key in ("managedFields", "resourceVersion") if key in fresh}
     for key in [key for key in fresh if key not in stored and key not in own]:
         del fresh[key]

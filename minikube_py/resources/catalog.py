@@ -41,7 +41,7 @@ from minikube_py.resources.node import runtimeclass
 from minikube_py.resources.policy import poddisruptionbudget
 from minikube_py.resources.rbac import roles
 from minikube_py.resources.registry import KindRegistry
-from minikube_py.resources.resource import dra
+from minikube_py.resources.resource import devicetaintrule, dra
 from minikube_py.resources.scheduling import priorityclass
 from minikube_py.resources.storage import csi, storageclass
 from minikube_py.resources.storagemigration import storageversionmigration
@@ -107,7 +107,7 @@ RULES: dict[tuple[str, str], KindRules] = {
     ("rbac.authorization.k8s.io", "Role"): roles.ROLE_RULES,
     ("rbac.authorization.k8s.io", "RoleBinding"): roles.ROLE_BINDING_RULES,
     ("resource.k8s.io", "DeviceClass"): dra.CLASS_RULES,
-    ("resource.k8s.io", "DeviceTaintRule"): dra.TAINT_RULES,
+    ("resource.k8s.io", "DeviceTaintRule"): devicetaintrule.RULES,
     ("resource.k8s.io", "ResourceClaim"): dra.CLAIM_RULES,
     ("resource.k8s.io", "ResourceClaimTemplate"): dra.TEMPLATE_RULES,
     ("resource.k8s.io", "ResourceSlice"): dra.SLICE_RULES,

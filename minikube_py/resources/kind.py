@@ -81,6 +81,7 @@ class KindRules:
     columns, row    the Table: row(obj) gives one cell per column (without the Age column's formatting done elsewhere).
     fields          field-selector values beyond metadata.name and metadata.namespace, all of them, as strings.
     field_aliases   other names of the stored kind's `fields` in this version: alias to field.
+    status_changes_metadata  False where a write of the status leaves labels, annotations and finalizers as they were.
     to_storage, from_storage  convert between the served version and the stored one, in place; None when equal.
     """
 
@@ -100,6 +101,7 @@ class KindRules:
     has_generation: bool = False
     allows_create_on_update: bool = False
     allows_unconditional_update: bool = True
+    status_changes_metadata: bool = True
     default_grace_seconds: Callable[[Object], int] | None = None
     name_check: Callable[[str], list[str]] | None = None
 

@@ -205,6 +205,7 @@ POLICY_RULES = KindRules(
     columns=(NAME, number("Validations", "The number of validations."), _PARAM_KIND, AGE),
     row=policy_row,
     has_generation=True,
+    allows_unconditional_update=False,
 )
 MUTATING_POLICY_RULES = KindRules(
     default=default_mutating_policy,
@@ -213,6 +214,7 @@ MUTATING_POLICY_RULES = KindRules(
     columns=(NAME, number("Mutations", "The number of mutations."), _PARAM_KIND, AGE),
     row=mutating_policy_row,
     has_generation=True,
+    allows_unconditional_update=False,
 )
 BINDING_RULES = KindRules(
     default=default_binding,
@@ -221,6 +223,7 @@ BINDING_RULES = KindRules(
     columns=BINDING_COLUMNS,
     row=binding_row,
     has_generation=True,
+    allows_unconditional_update=False,
 )
 MUTATING_BINDING_RULES = KindRules(
     default=default_binding,
@@ -229,4 +232,5 @@ MUTATING_BINDING_RULES = KindRules(
     columns=BINDING_COLUMNS,
     row=binding_row,
     has_generation=True,
+    allows_unconditional_update=False,
 )

@@ -174,6 +174,7 @@ VALIDATING_RULES = KindRules(
     columns=COLUMNS,
     row=row,
     has_generation=True,
+    allows_unconditional_update=False,
 )
 MUTATING_RULES = KindRules(
     default=default_mutating,
@@ -182,4 +183,5 @@ MUTATING_RULES = KindRules(
     columns=COLUMNS,
     row=row,
     has_generation=True,
+    allows_unconditional_update=False,
 )

@@ -91,4 +91,5 @@ RULES = KindRules(
     ),
     row=row,
     name_check=meta.path_segment_name,
+    allows_unconditional_update=False,
 )

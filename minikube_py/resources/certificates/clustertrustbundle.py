@@ -101,4 +101,5 @@ RULES = KindRules(
     row=row,
     fields=fields,
     name_check=name_problems,
+    allows_unconditional_update=False,
 )

@@ -248,4 +248,5 @@ RULES = KindRules(
     row=row,
     fields=fields,
     allows_unconditional_update=False,
+    status_changes_metadata=False,
 )

@@ -40,4 +40,5 @@ RULES = KindRules(
     validate_update=validate_update,
     columns=(NAME, text("Handler", "The underlying runtime and configuration that handles pods of this class."), AGE),
     row=row,
+    allows_unconditional_update=False,
 )

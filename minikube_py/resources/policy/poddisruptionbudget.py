@@ -66,4 +66,5 @@ RULES = KindRules(
     ),
     row=row,
     has_generation=True,
+    allows_unconditional_update=False,
 )

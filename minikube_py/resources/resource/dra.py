@@ -196,6 +196,7 @@ CLAIM_RULES = KindRules(
     validate_status=validate_claim_status,
     columns=(NAME, text("State", "Whether the claim is allocated and reserved."), AGE),
     row=claim_row,
+    status_changes_metadata=False,
 )
 TEMPLATE_RULES = KindRules(
     default=default_template,
@@ -219,4 +220,3 @@ SLICE_RULES = KindRules(
     fields=slice_fields,
     has_generation=True,
 )
-TAINT_RULES = KindRules(columns=NAME_COLUMNS, row=name_row, has_generation=True)

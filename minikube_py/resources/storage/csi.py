@@ -180,12 +180,14 @@ DRIVER_RULES = KindRules(
     ),
     row=driver_row,
     has_generation=True,
+    allows_unconditional_update=False,
 )
 NODE_RULES = KindRules(
     validate=validate_node,
     validate_update=validate_node_update,
     columns=(NAME, number("Drivers", "The number of CSI drivers on the node."), AGE),
     row=node_row,
+    allows_unconditional_update=False,
 )
 CAPACITY_RULES = KindRules(
     validate=validate_capacity,
@@ -196,6 +198,7 @@ CAPACITY_RULES = KindRules(
         text("Capacity", "What is left."),
     ),
     row=capacity_row,
+    allows_unconditional_update=False,
 )
 ATTACHMENT_RULES = KindRules(
     prepare_create=prepare_attachment,
@@ -210,4 +213,5 @@ ATTACHMENT_RULES = KindRules(
         AGE,
     ),
     row=attachment_row,
+    allows_unconditional_update=False,
 )

@@ -35,4 +35,6 @@ RULES = KindRules(
     validate_update=validate_update,
     columns=(NAME, text("Resource", "The resource whose objects are rewritten."), AGE),
     row=row,
+    allows_unconditional_update=False,
+    status_changes_metadata=False,
 )

@@ -48,6 +48,8 @@ type row struct {
 	Collection *bool             `json:"collection"`
 	// Transient says that a controller soon puts the status right again, so that only the answer shows the change.
 	Transient bool `json:"transient"`
+	// OwnMetadata says that a write of the status changes no metadata.
+	OwnMetadata bool `json:"ownMetadata"`
 }
 
 const matrixLabel = "suite.example.com/matrix"
@@ -402,6 +404,9 @@ func patches(t *testing.T, c kindCase, name string) {
 		if c.Status != nil {
 			body := map[string]any{"status": c.Status}
 			contains(t, string(kind)+" of status", c.decoded(t, body, own), c.send(t, made, kind, body, own, "status").Object)
+			noted := map[string]any{"metadata": map[string]any{"annotations": map[string]any{"patchedstatus": "true"}}}
+			patched := c.send(t, made, types.MergePatchType, noted, own, "status")
+			equal(t, "annotation by a patch of the status", patched.GetAnnotations()["patchedstatus"] == "true", !c.OwnMetadata)
 		}
 		zero := int64(0)
 		must(t, c.client.Delete(ctx, made.GetName(), metav1.DeleteOptions{GracePeriodSeconds: &zero}))
