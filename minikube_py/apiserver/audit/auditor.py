@@ -1,7 +1,8 @@
 """Decides by the policy which requests get an audit trail, and listens to their replies."""
 
 import ipaddress
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 from urllib.parse import quote
 
 import orjson
@@ -28,16 +29,16 @@ class Auditor:
         self._policy = policy
         self._sink = sink
 
-    def begin(self, user: UserInfo, info: RequestInfo, origin: Origin) -> AuditTrail | None:
+    def begin(self, user: UserInfo, info: RequestInfo, origin: Callable[[], Origin]) -> AuditTrail | None:
         """The trail of a request that has just come in, or None when the policy doesn't want it."""
         verdict = self._policy.judge(user, info)
         if verdict.level is Level.NONE:
             return None
-        return AuditTrail(self._sink, verdict, (user, info), origin)
+        return AuditTrail(self._sink, verdict, (user, info), origin())
 
     def follow(self, request: HttpRequest) -> None:
         """Begins the trail of an authenticated request and of what it does with its connection."""
-        trail = self.begin(request.user, request.info, origin_of(request))
+        trail = self.begin(request.user, request.info, partial(origin_of, request))
         if trail is not None:
             request.audit = trail
             request.exchange = _WatchedExchange(request.exchange, trail)
@@ -46,7 +47,7 @@ class Auditor:
 
     def refuse(self, request: HttpRequest) -> None:
         """Writes down a request that nobody could be found for."""
-        trail = self.begin(_NOBODY, request.info, origin_of(request))
+        trail = self.begin(_NOBODY, request.info, partial(origin_of, request))
         if trail is not None:
             ways = attempts(request)
             trail.refuse(401, _FAILED.format(", ".join(ways)) if ways else _ANONYMOUS)
@@ -114,6 +115,8 @@ def _source_addresses(headers: Mapping[str, str], peer: str) -> Iterable[str]:
 
 
 def _is_address(text: str) -> bool:
+    if not text:
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:

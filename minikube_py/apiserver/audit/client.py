@@ -106,7 +106,7 @@ class AuditedClient:
 
     @contextmanager
     def _call(self, info: RequestInfo, body: Any = None) -> Iterator[tuple[LocalClient, AuditTrail | None]]:
-        trail = self._auditor.begin(self.user, info, Origin(info.path, (LOOPBACK,), _USER_AGENT))
+        trail = self._auditor.begin(self.user, info, lambda: Origin(info.path, (LOOPBACK,), _USER_AGENT))
         if trail is None:
             yield self._plain, None
             return
