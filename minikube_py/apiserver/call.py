@@ -130,7 +130,8 @@ class ResponseStream(Protocol):
 class ApiCall:
     """A call past authorization. `manager` is the field manager when the query names none.
 
-    audit_annotations are what the parts on the way have to say in the audit log.
+    audit_annotations are what the parts on the way have to say in the audit log. is_large: the body is so long that the
+    steps of the write belong in a thread.
     """
 
     context: "ServerContext"
@@ -143,6 +144,7 @@ class ApiCall:
     warnings: list[str] = field(default_factory=list)
     exchange: Exchange | None = None
     audit_annotations: dict[str, str] = field(default_factory=dict)
+    is_large: bool = False
 
     @property
     def dry_run(self) -> bool:

@@ -1,6 +1,6 @@
 """Reads request bodies and chooses response formats: JSON, YAML and protobuf."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 MAX_DEPTH = 100
+_READABLE_BYTES = 64 * 1024
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 
@@ -214,7 +215,45 @@ def encode(obj: Any, form: Format) -> bytes:
         except protobuf.NotEncodable:
             raise not_acceptable() from None
     if form.media_type == YAML:
-        return yaml_codec.dump(obj)
+        return _yaml(obj)
     if form.is_pretty:
         return orjson.dumps(obj, option=orjson.OPT_INDENT_2) + b"\n"
     return orjson.dumps(obj) + b"\n"
+
+
+def _yaml(obj: Any) -> bytes:
+    """YAML for people; JSON, which is YAML too, for what is too long to read and would take seconds to write."""
+    text = orjson.dumps(obj)
+    return text + b"\n" if len(text) > _READABLE_BYTES else yaml_codec.dump(obj)
+
+
+def encode_parts(head: Mapping[str, Any], key: str, items: Iterable[Any], form: Format) -> Iterator[bytes]:
+    """The text of `head` with the items under `key` at its end, item by item: in JSON, pretty JSON or YAML."""
+    rest = {name: value for name, value in head.items() if name != key}
+    if form.media_type == YAML:
+        yield from _yaml_parts(rest, key, items)
+        return
+    option, indent = (orjson.OPT_INDENT_2, b"\n    ") if form.is_pretty else (0, b"")
+    empty = orjson.dumps({**rest, key: []}, option=option)
+    end = empty.rindex(b"]")
+    yield empty[:end]
+    separator = b""
+    for item in items:
+        text = orjson.dumps(item, option=option)
+        yield b"".join((separator, indent, text.replace(b"\n", indent) if indent else text))
+        separator = b","
+    tail = empty[end:] + b"\n"
+    yield b"\n  " + tail if separator and form.is_pretty else tail
+
+
+def _yaml_parts(rest: Mapping[str, Any], key: str, items: Iterable[Any]) -> Iterator[bytes]:
+    yield yaml_codec.dump(rest)
+    is_empty = True
+    for item in items:
+        if is_empty:
+            yield f"{key}:\n".encode()
+        is_empty = False
+        text = orjson.dumps(item)
+        yield b"- %b\n" % text if len(text) > _READABLE_BYTES else yaml_codec.dump([item])
+    if is_empty:
+        yield f"{key}: []\n".encode()

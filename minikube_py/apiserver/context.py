@@ -9,6 +9,7 @@ from minikube_py.apiserver.authz.protocol import Authorizer
 from minikube_py.apiserver.conversion_webhooks import ConversionWebhooks
 from minikube_py.apiserver.frames import Frames
 from minikube_py.apiserver.kept_messages import KeptMessages
+from minikube_py.apiserver.long_work import Turns
 from minikube_py.apiserver.records import Records, StoreReader
 from minikube_py.apiserver.request_counts import RequestCounts
 from minikube_py.apiserver.request_info import UserInfo
@@ -70,6 +71,7 @@ class ServerContext:
     snapshots: "PageSnapshots"
     messages: KeptMessages
     frames: Frames = field(default_factory=Frames)
+    turns: Turns = field(default_factory=Turns)
     authorizer: Authorizer | None = None
     admission: Sequence[AdmissionPlugin] = ()
     nodes: NodeConnections = field(default_factory=NoNodes)

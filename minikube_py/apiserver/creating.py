@@ -7,6 +7,7 @@ from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.decoding import decode_object, place
 from minikube_py.apiserver.keys import key_of
+from minikube_py.apiserver.long_work import run_step
 from minikube_py.apiserver.writes import (
     NO_ALLOCATION,
     Allocating,
@@ -32,7 +33,7 @@ _SERVER_SET = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePe
 
 async def create(call: ApiCall) -> Answer:
     """POST to a collection."""
-    return await create_object(call, decode_object(call))
+    return await create_object(call, await run_step(call, decode_object, call))
 
 
 async def create_object(call: ApiCall, obj: Object, *, is_applied: bool = False) -> Answer:
@@ -42,11 +43,11 @@ async def create_object(call: ApiCall, obj: Object, *, is_applied: bool = False)
         raise BadRequest("resourceVersion should not be set on objects to be created")
     for key in _SERVER_SET:
         metadata.pop(key, None)
-    call.kind.rules.default(obj)
+    await run_step(call, call.kind.rules.default, obj)
     request = admission_request(call, "CREATE", obj, None)
     await mutate(call, request)
     if call.context.admission:
-        call.kind.rules.default(obj)
+        await run_step(call, call.kind.rules.default, obj)
     if metadata.get("name") or not metadata.get("generateName"):
         return await _store(call, obj, request, is_applied=is_applied)
     return await _create_named(call, obj, request)
@@ -74,11 +75,11 @@ async def _store(call: ApiCall, obj: Object, request: AdmissionRequest, *, is_ap
     allocator = allocator_of(call)
     allocation = allocator.before_create(obj) if allocator is not None else NO_ALLOCATION
     with Allocating(allocation, keep=not call.dry_run):
-        await validated(kind, lambda: validate_create(kind, obj))
+        await validated(call, lambda: validate_create(kind, obj))
         await admit(call, request)
         if not is_applied:
             metadata.pop("managedFields", None)
-            record_manager(call, None, obj)
+            await run_step(call, record_manager, call, None, obj)
         record = await _insert(call, obj)
     return answer(call, obj, record, 201)
 

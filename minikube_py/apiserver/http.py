@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from minikube_py.apiserver.http_connection import HttpConnection
 from minikube_py.apiserver.http_exchange import HttpExchange, first_values
+from minikube_py.apiserver.long_work import Turns
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.pipeline import Pipeline, run
 from minikube_py.apiserver.response_heads import plain_head, reply_headers
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 COMPRESS_BYTES = 128 * 1024
 _SLICE_BYTES = 1024 * 1024
+_WHOLE_CHUNKS = 4
 _STOP_SECONDS = 1.0
 _LOOPBACK = ("127.0.0.1", "::1")
 # asyncio keeps a receive buffer of this size for each TLS connection; its default of 256 KB adds up.
@@ -47,7 +49,7 @@ class HttpServer:
         )
         reply = await run(self._pipeline, request)
         if not isinstance(reply, Taken) and not exchange.is_started:
-            await _write(exchange, request, reply)
+            await _write(exchange, request, reply, self._pipeline.context.turns)
 
     def websocket_protocol(self) -> asyncio.Protocol:
         if self._websockets is None:
@@ -77,7 +79,7 @@ class HttpServer:
         await asyncio.sleep(0)
 
 
-async def _write(exchange: HttpExchange, request: HttpRequest, reply: Reply) -> None:
+async def _write(exchange: HttpExchange, request: HttpRequest, reply: Reply, turns: Turns) -> None:
     if reply.stream is not None:
         try:
             stream = exchange.begin(reply.code, reply_headers(request, reply))
@@ -87,11 +89,11 @@ async def _write(exchange: HttpExchange, request: HttpRequest, reply: Reply) -> 
             if reply.close is not None:
                 await reply.close()
     elif reply.chunks is not None:
-        await _write_chunks(exchange, request, reply)
+        await _write_chunks(exchange, request, reply, turns)
     elif len(reply.body) > COMPRESS_BYTES:
         slices = range(0, len(reply.body), _SLICE_BYTES)
         reply.chunks = (reply.body[start : start + _SLICE_BYTES] for start in slices)
-        await _write_chunks(exchange, request, reply)
+        await _write_chunks(exchange, request, reply, turns)
     else:
         _write_body(exchange, request, reply, reply.body)
 
@@ -106,10 +108,10 @@ def _write_body(exchange: HttpExchange, request: HttpRequest, reply: Reply, body
     exchange.begin(reply.code, headers, body)
 
 
-async def _write_chunks(exchange: HttpExchange, request: HttpRequest, reply: Reply) -> None:
+async def _write_chunks(exchange: HttpExchange, request: HttpRequest, reply: Reply, turns: Turns) -> None:
     """Short lists go out as one body with a length; long ones in pieces, so that others get their turn."""
     chunks = iter(reply.chunks or ())
-    first = b"".join(islice(chunks, 2))
+    first = b"".join(islice(chunks, _WHOLE_CHUNKS))
     second = next(chunks, None)
     if second is None:
         _write_body(exchange, request, reply, first)
@@ -124,7 +126,7 @@ async def _write_chunks(exchange: HttpExchange, request: HttpRequest, reply: Rep
     stream = exchange.begin(reply.code, headers, next(iter(pieces)))
     for piece in pieces:
         await stream.write(piece)
-        await asyncio.sleep(0)
+        await turns.next()
 
 
 def _chain(first: bytes, second: bytes, rest: Iterable[bytes]) -> Iterable[bytes]:

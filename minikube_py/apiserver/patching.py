@@ -8,6 +8,7 @@ import orjson
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
 from minikube_py.apiserver.decoding import check_body, check_patched, field_validation
+from minikube_py.apiserver.long_work import run_step
 from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.updating import authorize_create, change
 from minikube_py.apiserver.writes import WHOLE_OBJECT, UpdateForm, operation_of, schema_node
@@ -33,7 +34,7 @@ async def patch_with(call: ApiCall, form: UpdateForm) -> Answer:
         return await _apply(call, form)
     if "force" in call.query:
         raise _invalid_option(call, "force", "Forbidden: may not be specified for non-apply patch")
-    return await change(call, patcher(call, media_type), form)
+    return await change(call, await run_step(call, patcher, call, media_type), form)
 
 
 def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
@@ -114,13 +115,13 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
     """Server-side apply: creates the object when it doesn't exist yet."""
     if not call.field_manager:
         raise _invalid_option(call, "fieldManager", "Required value: is required for apply patch")
-    applied = call.body.tree()
+    applied = await run_step(call, call.body.tree)
     if not isinstance(applied, dict):
         raise BadRequest("error decoding YAML: the applied configuration is not an object")
     if not isinstance(applied.setdefault("metadata", {}), dict):
         raise BadRequest("error decoding YAML: metadata is not an object")
     node, force = schema_node(call.kind), is_true(call.query.get("force"))
-    _check_applied(call, applied)
+    await run_step(call, _check_applied, call, applied)
     operation = operation_of(call, form.subresource)
 
     def produce(old: Object | None) -> Object:
@@ -136,15 +137,12 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
         if form.subresource:
             raise
     if applied.get("metadata", {}).get("uid"):
-        why = (
-            "uid mismatch: the provided object specified uid "
-            + applied["metadata"]["uid"]
-            + ", and no existing object was found"
-        )
+        uid = applied["metadata"]["uid"]
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
         raise AlreadyExists(why)
     authorize_create(call)
     try:
-        return await create_object(call, produce(None), is_applied=True)
+        return await create_object(call, await run_step(call, produce, None), is_applied=True)
     except AlreadyExists:
         return await change(call, produce, form, is_applied=True)
 

@@ -18,6 +18,7 @@ from minikube_py.apiserver.codecs import Format, TextBody, check_media_type, enc
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import check_route, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
+from minikube_py.apiserver.long_work import LARGE_BODY_BYTES
 from minikube_py.apiserver.messages import WEBSOCKET_TOKEN, HttpRequest, Reply, Taken
 from minikube_py.apiserver.query_options import check_write_options
 from minikube_py.apiserver.reads import read_many, read_one
@@ -287,6 +288,7 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
         if body:
             check_media_type(content_type, info.verb)
         call.body = TextBody(body, content_type)
+        call.is_large = len(body) > LARGE_BODY_BYTES
         if request.audit is not None and pipeline.auditor is not None:
             pipeline.auditor.take_body(request.audit, call.body, info.verb)
     answer = await handler(call)

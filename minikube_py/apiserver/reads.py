@@ -7,11 +7,11 @@ from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.keys import key_of
 from minikube_py.apiserver.pages import ContinueToken, after, expired
 from minikube_py.apiserver.query_options import number, revision
-from minikube_py.apiserver.selecting import selection_of
+from minikube_py.apiserver.selecting import RecordSelection, selection_of
 from minikube_py.objects.errors import BadRequest, NotFound, Timeout
 from minikube_py.store.protocol import Record
 
-_CHUNK = 256
+_CHUNK = 64
 _MATCHES = ("", "Exact", "NotOlderThan")
 
 
@@ -48,7 +48,10 @@ async def read_many(call: ApiCall) -> Listing:
     kind, conversions = call.kind, call.context.conversions
     if kind.custom and call.info.field_selector:
         await conversions.ready(kind, call.context.store.list(kind.store_resource, call.info.namespace).records)
-    listing = list_records(call)
+    query = _query_of(call)
+    records, revision = _source(call, query.token)
+    chosen = await query.selection.choose_in_turns(records, call.context.turns)
+    listing = _listing(call, query, list(chosen), records, revision)
     if kind.custom:
         await conversions.ready(kind, listing.records)
     return listing
@@ -56,23 +59,40 @@ async def read_many(call: ApiCall) -> Listing:
 
 def list_records(call: ApiCall) -> Listing:
     """The records of a list, one page of them with `limit`."""
+    query = _query_of(call)
+    records, revision = _source(call, query.token)
+    return _listing(call, query, list(query.selection.choose(records)), records, revision)
+
+
+@dataclass(frozen=True)
+class _Query:
+    limit: int
+    selection: RecordSelection
+    token: ContinueToken | None
+
+
+def _query_of(call: ApiCall) -> _Query:
     query = call.query
     limit, _ = number(query, "limit"), number(query, "timeoutSeconds")
     selection = selection_of(call)
     token = ContinueToken.decode(query["continue"]) if query.get("continue") else None
     _check_match(query, token)
-    records, revision = _source(call, token)
-    chosen: Sequence[Record] = list(selection.choose(records))
-    if token is not None:
-        chosen = after(chosen, token)
-    if limit <= 0 or len(chosen) <= limit:
+    return _Query(limit, selection, token)
+
+
+def _listing(
+    call: ApiCall, query: _Query, chosen: Sequence[Record], records: Sequence[Record], revision: int
+) -> Listing:
+    if query.token is not None:
+        chosen = after(chosen, query.token)
+    if query.limit <= 0 or len(chosen) <= query.limit:
         return Listing(chosen, revision)
-    page = chosen[:limit]
+    page = chosen[: query.limit]
     kind = call.kind
     call.context.snapshots.keep(kind.store_resource, call.info.namespace, revision, records)
     last = page[-1].key
     more = ContinueToken(revision, last.namespace, last.name).encode()
-    return Listing(page, revision, more, len(chosen) - limit if selection.is_all else None)
+    return Listing(page, revision, more, len(chosen) - query.limit if query.selection.is_all else None)
 
 
 def _source(call: ApiCall, token: ContinueToken | None) -> tuple[Sequence[Record], int]:

@@ -2,21 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
 from minikube_py.apiserver import protobuf
 from minikube_py.apiserver.call import Answer, ApiCall
-from minikube_py.apiserver.codecs import PLAIN, PROTOBUF, Format, encode, not_acceptable
+from minikube_py.apiserver.codecs import PLAIN, PROTOBUF, Format, encode, encode_parts, not_acceptable
+from minikube_py.apiserver.long_work import SLICE_SECONDS, sliced
 from minikube_py.apiserver.messages import Reply
 from minikube_py.apiserver.reads import Listing, list_chunks
 from minikube_py.apiserver.transforms import check_include, partial, partial_list, shape, table, table_row
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.store.protocol import Record
-
-_PAUSE_EVERY = 128
 
 
 def reply_with_record(call: ApiCall, record: Record, form: Format) -> Reply:
@@ -66,7 +65,7 @@ def _list_in_form(kind: ResourceKind, items: Sequence[Object], form: Format, inc
 
 
 async def reply_with_list(call: ApiCall, listing: Listing, form: Format) -> Reply:
-    """The answer to a list: in chunks of stored bytes, where the client takes them."""
+    """The answer to a list: in pieces that are made while others are answered."""
     if form.is_plain_json and not form.transform:
         return Reply(chunks=list_chunks(call, listing))
     metadata: Object = {"resourceVersion": str(listing.revision)}
@@ -74,53 +73,61 @@ async def reply_with_list(call: ApiCall, listing: Listing, form: Format) -> Repl
         metadata["continue"] = listing.continue_token
     if listing.remaining is not None:
         metadata["remainingItemCount"] = listing.remaining
-    if form.transform or form.media_type != PROTOBUF:
-        shaped = await _shape_list(call, listing, form, metadata)
-        return Reply(encode(shaped, form), content_type=form.content_type)
     kind = call.kind
+    head, key, make = _list_form(call, form, metadata)
+    if form.media_type != PROTOBUF:
+        shared = call.context.records.shared
+        objects = (make(shared(kind, record)) for record in listing.records)
+        return Reply(chunks=sliced(encode_parts(head, key, objects, form)), content_type=form.content_type)
+    if form.transform:
+        head[key] = await _each(call, listing, make)
+        return Reply(encode(head, form), content_type=form.content_type)
     gvk = kind.gvk._replace(kind=f"{kind.kind}List")
     messages = await _messages(call, listing)
     return Reply(chunks=protobuf.encode_list(metadata, messages, gvk), content_type=PROTOBUF)
 
 
 async def _messages(call: ApiCall, listing: Listing) -> list[bytes]:
-    """Each object's protobuf message, with a chance for others while there are some to make."""
-    kind, kept, made, new = call.kind, call.context.messages, list[bytes](), 0
+    """Each object's protobuf message, in slices while there are some to make."""
+    kind, kept, made, turns = call.kind, call.context.messages, list[bytes](), call.context.turns
+    clock = asyncio.get_running_loop().time
+    began = clock()
     for record in listing.records:
         message = kept.find(kind, record)
         if message is None:
-            message, new = kept.message(kind, record), new + 1
-            if new % _PAUSE_EVERY == 0:
-                await asyncio.sleep(0)
+            message = kept.message(kind, record)
+            if clock() - began > SLICE_SECONDS:
+                await turns.next()
+                began = clock()
         made.append(message)
     return made
 
 
-async def _shape_list(call: ApiCall, listing: Listing, form: Format, metadata: Object) -> Object:
+def _list_form(call: ApiCall, form: Format, metadata: Object) -> tuple[Object, str, Callable[[Object], Any]]:
+    """The list without its items, the field that they stand in, and what becomes of each. Raises NotAcceptable."""
     kind, version = call.kind, form.version
     if form.transform == "Table":
         include = check_include(call.query.get("includeObject"))
-        shaped = table(kind, [], metadata, version, include)
-        shaped["rows"] = await _each(call, listing, lambda obj: table_row(kind, obj, version, include))
-        return shaped
+        return table(kind, [], metadata, version, include), "rows", lambda obj: table_row(kind, obj, version, include)
     if form.transform == "PartialObjectMetadataList":
-        shaped = partial_list([], metadata, version)
-        shaped["items"] = await _each(call, listing, lambda obj: partial(obj, version))
-        return shaped
+        return partial_list([], metadata, version), "items", lambda obj: partial(obj, version)
     if form.transform:
         raise not_acceptable()
-    items = await _each(call, listing, lambda obj: obj)
-    return {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata, "items": items}
+    head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata}
+    return head, "items", lambda obj: obj
 
 
 T = TypeVar("T")
 
 
 async def _each(call: ApiCall, listing: Listing, make: Callable[[Object], T]) -> list[T]:
-    """Something for each object of a list, with a chance for others now and then."""
-    shared, made = call.context.records.shared, list[T]()
-    for index, record in enumerate(listing.records):
+    """Something for each object of a list, in slices."""
+    shared, made, turns = call.context.records.shared, list[T](), call.context.turns
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    for record in listing.records:
         made.append(make(shared(call.kind, record)))
-        if index % _PAUSE_EVERY == _PAUSE_EVERY - 1:
-            await asyncio.sleep(0)
+        if clock() - began > SLICE_SECONDS:
+            await turns.next()
+            began = clock()
     return made

@@ -8,6 +8,7 @@ from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
 from minikube_py.apiserver.decoding import decode_object, place
 from minikube_py.apiserver.keys import key_of
+from minikube_py.apiserver.long_work import run_step
 from minikube_py.apiserver.writes import (
     NO_ALLOCATION,
     WHOLE_OBJECT,
@@ -39,7 +40,7 @@ async def update(call: ApiCall) -> Answer:
 
 async def update_with(call: ApiCall, form: UpdateForm) -> Answer:
     kind = call.kind
-    sent = decode_object(call)
+    sent = await run_step(call, decode_object, call)
     metadata = place(call, sent)
     check_name(call, metadata)
     rules = kind.rules
@@ -87,9 +88,9 @@ async def change(
         if call.kind.custom:
             await call.context.conversions.ready(call.kind, (record,))
         old = call.context.records.shared(call.kind, record)
-        new = produce(old)
+        new = await run_step(call, produce, old)
         check_preconditions(call, new["metadata"], record, old)
-        attempt = _Attempt(call, new, old, record, form)
+        attempt = await run_step(call, _Attempt, call, new, old, record, form)
         try:
             if not is_admitted:
                 await attempt.mutate()
@@ -148,22 +149,22 @@ class _Attempt:
             await mutate(self.call, self.request)
             if self.form.view is not None and self.request.obj is not None:
                 self.form.view.put(self.new, self.request.obj)
-            self.call.kind.rules.default(self.new)
+            await run_step(self.call, self.call.kind.rules.default, self.new)
 
     async def store(self, *, is_applied: bool, is_admitted: bool) -> Answer:
         """prepare > validate > admission.validate > store. Raises RevisionConflict, KeyNotFound."""
         call, new, old, kind = self.call, self.new, self.old, self.call.kind
-        prepare_update(kind, new, old, self.form)
+        await run_step(call, prepare_update, kind, new, old, self.form)
         allocator = allocator_of(call)
         allocation = allocator.before_update(new, old) if allocator is not None else NO_ALLOCATION
         with Allocating(allocation, keep=not call.dry_run):
-            await validated(kind, lambda: validate_update(kind, new, old, self.form))
+            await validated(call, lambda: validate_update(kind, new, old, self.form))
             if not is_admitted:
                 await admit(call, self.request)
             if is_same(new, old) and not is_finished(new, old) and call.context.records.is_as_stored(kind, self.record):
                 return Answer(new, self.record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
             if not is_applied:
-                record_manager(call, old, new, self.form.subresource)
+                await run_step(call, record_manager, call, old, new, self.form.subresource)
             return answer(call, new, await self._replace())
 
     async def _replace(self) -> Record | None:

@@ -7,6 +7,7 @@ import orjson
 from minikube_py.apiserver import protobuf
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.codecs import JSON, PROTOBUF, Format, not_acceptable
+from minikube_py.apiserver.long_work import Turns
 from minikube_py.apiserver.messages import Reply
 from minikube_py.apiserver.request_counts import WatchCount
 from minikube_py.apiserver.transforms import check_include, partial, shape, table
@@ -14,6 +15,7 @@ from minikube_py.apiserver.watches import Event, Watch, bookmark, open_watch
 from minikube_py.objects.errors import ApiError, Object
 from minikube_py.resources.kind import ResourceKind
 
+_PIECE_EVENTS = 64
 FrameWriter = Callable[[Event], bytes]
 
 
@@ -24,18 +26,25 @@ def reply_with_watch(call: ApiCall, form: Format) -> Reply:
     content_type = JSON if form.media_type == JSON else f"{PROTOBUF};stream=watch"
     counts, writer = call.context.counts.watch(call.kind.gvr), _writer(call, form)
     watch = open_watch(call)
-    return Reply(stream=_frames(watch, writer, form, counts), content_type=content_type, close=watch.aclose)
+    frames = _frames(watch, writer, form, counts, call.context.turns)
+    return Reply(stream=frames, content_type=content_type, close=watch.aclose)
 
 
-async def _frames(watch: Watch, write: FrameWriter, form: Format, counts: WatchCount) -> AsyncIterator[bytes]:
-    """The last frame is an ERROR when the watch can't go on."""
+async def _frames(
+    watch: Watch, write: FrameWriter, form: Format, counts: WatchCount, turns: Turns
+) -> AsyncIterator[bytes]:
+    """The last frame is an ERROR when the watch can't go on. Many events at once go out in pieces, one in a turn."""
     counts.is_open += 1
     try:
         async for events in watch.batches():
-            frames = b"".join([write(event) for event in events])
-            counts.events += len(events)
-            counts.size += len(frames)
-            yield frames
+            for start in range(0, len(events), _PIECE_EVENTS):
+                piece = events[start : start + _PIECE_EVENTS]
+                frames = b"".join([write(event) for event in piece])
+                counts.events += len(piece)
+                counts.size += len(frames)
+                yield frames
+                if len(piece) == _PIECE_EVENTS:
+                    await turns.next()
     except ApiError as error:
         yield _encoded("ERROR", error.to_status(), form)
     finally:

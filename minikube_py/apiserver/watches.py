@@ -15,6 +15,7 @@ from minikube_py.resources.kind import ResourceKind
 from minikube_py.store.protocol import Change, ChangeType, Record, RevisionTrimmed, WatcherTooSlow
 
 BOOKMARK_SECONDS = 60.0
+_INITIAL_BATCH = 256
 _MIN_TIMEOUT_SECONDS = 1800
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
@@ -96,12 +97,12 @@ class Watch:
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Batches of events until the watch's time is over."""
         if self._options.start is None:
-            first = [Event("ADDED", r.revision, r) for r in self._initial]
-            self._initial = ()
+            initial, self._initial = self._initial, ()
+            for start in range(0, len(initial), _INITIAL_BATCH):
+                part = initial[start : start + _INITIAL_BATCH]
+                yield await self._ready([Event("ADDED", r.revision, r) for r in part])
             if self._options.sends_initial_events and self._options.bookmarks:
-                first.append(Event("BOOKMARK", self._seen, None, is_initial_end=True))
-            if first:
-                yield await self._ready(first)
+                yield [Event("BOOKMARK", self._seen, None, is_initial_end=True)]
         loop = asyncio.get_running_loop()
         end = loop.time() + self._options.timeout_seconds
         step: asyncio.Task[Sequence[Change]] | None = None

@@ -14,6 +14,7 @@ from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.context import Allocation, Allocator
 from minikube_py.apiserver.keys import draft_of
+from minikube_py.apiserver.long_work import run_step
 from minikube_py.objects.apply import Operation, from_paths, update_managed_fields
 from minikube_py.objects.errors import Invalid, Object
 from minikube_py.objects.field_set import FieldSet
@@ -208,10 +209,10 @@ def validate_update(kind: ResourceKind, new: Object, old: Object, form: UpdateFo
     raise_invalid(kind, new, errors)
 
 
-async def validated(kind: ResourceKind, validate: Callable[[], None]) -> None:
+async def validated(call: ApiCall, validate: Callable[[], None]) -> None:
     """Validates; rules of a custom kind that take long are begun anew in a thread, where they don't hold the loop."""
-    if not kind.custom:
-        validate()
+    if call.is_large or not call.kind.custom:
+        await run_step(call, validate)
         return
     before = PATIENCE.set(_ON_THE_LOOP)
     try:

@@ -1,8 +1,11 @@
 """Bodies: JSON, YAML, how deep, what stands twice; and which format an Accept header gets."""
 
+import asyncio
+
 import pytest
 
-from minikube_py.apiserver.codecs import PLAIN, Format, TextBody, negotiate
+from minikube_py.apiserver.codecs import PLAIN, Format, TextBody, encode, encode_parts, negotiate
+from minikube_py.apiserver.long_work import Turns
 from minikube_py.objects.errors import ApiError, BadRequest, NotAcceptable, UnsupportedMediaType
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -92,3 +95,42 @@ def test_formats_that_nobody_writes() -> None:
     for accept, is_transformable in (("text/html", True), (TABLE, False)):
         with pytest.raises(NotAcceptable, match="only the following media types are accepted: application/json"):
             negotiate(accept, is_transformable=is_transformable)
+
+
+@pytest.mark.parametrize("form", [PLAIN, Format(is_pretty=True), Format("application/yaml")], ids=str)
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_list_in_parts_is_the_list(form: Format, count: int) -> None:
+    head = {"kind": "List", "metadata": {"x": ["]"]}, "items": []}
+    items = [{"a": "x\ny ]", "b": [], "c": {"d": [1, 2]}} for _ in range(count)]
+    text = b"".join(encode_parts(head, "items", items, form))
+    whole = {**head, "items": items}
+    if form.media_type == "application/yaml":
+        assert TextBody(text, "application/yaml").tree() == whole
+    else:
+        assert text == encode({"kind": "List", "metadata": {"x": ["]"]}, "items": items}, form)
+
+
+def test_yaml_that_nobody_would_read_is_json() -> None:
+    large = {"a": ["x" * 100] * 1000}
+    text = encode(large, Format("application/yaml"))
+    assert text.startswith(b'{"a"')
+    assert TextBody(text, "application/yaml").tree() == large
+
+
+async def test_one_long_answer_has_its_turn_in_a_round() -> None:
+    turns, order = Turns(), list[str]()
+
+    async def long(name: str) -> None:
+        for _ in range(3):
+            await turns.next()
+            order.append(name)
+
+    async def rounds() -> None:
+        for _ in range(12):
+            await asyncio.sleep(0)
+            order.append("|")
+
+    await asyncio.gather(long("a"), long("b"), rounds())
+    between = "".join(order).strip("|").split("|")
+    assert max(map(len, between)) == 1
+    assert sorted("".join(between)) == ["a"] * 3 + ["b"] * 3
