@@ -14,7 +14,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MKUBE = (sys.executable, "-m", "minikube_py.cli.main")
-RANGES = ("--cluster-cidr", "10.152.0.0/16", "--service-cidr", "10.153.0.0/16", "--cluster-dns", "10.153.0.10")
+RANGES = (
+    "--cluster-cidr", "10.152.0.0/16", "--service-cidr", "10.153.0.0/16", "--cluster-dns", "10.153.0.10",
+    "--load-balancer-cidr", "10.154.0.0/24",
+)  # fmt: skip
 POLL_SECONDS = 0.02
 PATIENCE_SECONDS = 60
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from minikube_py import clock
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.selecting import parse_selection
 from minikube_py.objects import meta
@@ -52,26 +53,52 @@ def _sources(call: ApiCall, gvr: GVR) -> list[Object]:
 async def _of_nodes(call: ApiCall, nodes: Iterable[Object]) -> list[Object]:
     by_name = {meta.name(node): node for node in nodes}
     summaries = await _summaries(call, by_name)
-    found = []
-    for name, node in by_name.items():
-        figures = summaries.get(name, {}).get("node")
-        if figures and "usageNanoCores" in figures["cpu"]:
-            found.append(node_metrics(node, _usage(figures), _reading([figures])))
-    return found
+    return [metrics for name, summary in summaries.items() if (metrics := _node(by_name[name], summary)) is not None]
 
 
 async def _of_pods(call: ApiCall, pods: Iterable[Object]) -> list[Object]:
+    """A node is asked about its own pods only: what it says of others does not count."""
     running = [pod for pod in pods if _is_running(pod)]
     summaries = await _summaries(call, {pod["spec"]["nodeName"] for pod in running})
-    by_uid = {one["podRef"]["uid"]: one for summary in summaries.values() for one in summary.get("pods") or ()}
+    by_node = {name: _by_uid(summary) for name, summary in summaries.items()}
     found = []
     for pod in running:
-        containers = {one["name"]: one for one in by_uid.get(pod["metadata"]["uid"], {}).get("containers") or ()}
-        measured = {name: one for name, one in containers.items() if "usageNanoCores" in one["cpu"]}
-        if measured and _running_containers(pod) <= set(measured):
-            usages = {name: _usage(one) for name, one in measured.items()}
-            found.append(pod_metrics(pod, usages, _reading(measured.values())))
+        said = by_node.get(pod["spec"]["nodeName"], {}).get(pod["metadata"]["uid"])
+        metrics = _pod(pod, said) if said is not None else None
+        if metrics is not None:
+            found.append(metrics)
     return found
+
+
+# A summary may come from another machine, which may say anything.
+_NONSENSE = (AttributeError, KeyError, TypeError, ValueError)
+
+
+def _by_uid(summary: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    try:
+        return {str(one["podRef"]["uid"]): one for one in summary.get("pods") or ()}
+    except _NONSENSE:
+        return {}
+
+
+def _node(node: Object, summary: Mapping[str, Any]) -> Object | None:
+    try:
+        figures = summary["node"]
+        return node_metrics(node, _usage(figures), _reading([figures])) if "usageNanoCores" in figures["cpu"] else None
+    except _NONSENSE:
+        return None
+
+
+def _pod(pod: Object, said: Mapping[str, Any]) -> Object | None:
+    """None when a container that runs has no figures."""
+    try:
+        containers = {one["name"]: one for one in said.get("containers") or ()}
+        measured = {name: one for name, one in containers.items() if "usageNanoCores" in one["cpu"]}
+        if not measured or not _running_containers(pod) <= set(measured):
+            return None
+        return pod_metrics(pod, {name: _usage(one) for name, one in measured.items()}, _reading(measured.values()))
+    except _NONSENSE:
+        return None
 
 
 def _is_running(pod: Object) -> bool:
@@ -98,16 +125,20 @@ async def _summary(call: ApiCall, name: str) -> Mapping[str, Any]:
     try:
         async with asyncio.timeout(_NODE_SECONDS):
             return await node.stats()
-    except (ApiError, OSError, TimeoutError) as error:
+    except (ApiError, OSError, TimeoutError, ValueError) as error:
         log.info("no statistics of node %s: %s", name, error)
         return {}
 
 
 def _usage(figures: Mapping[str, Any]) -> Usage:
-    return Usage(int(figures["cpu"]["usageNanoCores"]), int(figures["memory"]["workingSetBytes"]))
+    cpu, memory = int(figures["cpu"]["usageNanoCores"]), int(figures["memory"]["workingSetBytes"])
+    if cpu < 0 or memory < 0:
+        raise ValueError("nothing uses less than nothing")
+    return Usage(cpu, memory)
 
 
 def _reading(figures: Iterable[Mapping[str, Any]]) -> Reading:
     """The oldest of the readings, and the longest of the windows: what all of the figures are good for."""
     cpu = [one["cpu"] for one in figures]
-    return Reading(min(one["time"] for one in cpu), max(one.get("windowSeconds") or 0.0 for one in cpu))
+    stamp = min(clock.parse(one["time"]) for one in cpu)
+    return Reading(clock.rfc3339(stamp), max(float(one.get("windowSeconds") or 0.0) for one in cpu))

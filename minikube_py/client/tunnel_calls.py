@@ -19,8 +19,9 @@ from minikube_py.client.node_connection import (
     StreamSession,
 )
 from minikube_py.client.tunnel import Kind, Tunnel, TunnelStream
-from minikube_py.objects.errors import BadRequest, Object
+from minikube_py.objects.errors import BadRequest, InternalError, Object
 
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
 _CHANNELS = {Kind.STDOUT: 1, Kind.STDERR: 2}
 _KINDS = {channel: kind for kind, channel in _CHANNELS.items()}
 
@@ -63,12 +64,15 @@ class TunnelNode:
         return (await self._whole({"call": "page", "path": path})).decode()
 
     async def _whole(self, request: Object) -> bytes:
-        """All that the node answers."""
+        """All that the node answers. Raises InternalError for more than anybody should have to say."""
         stream = await self._tunnel.open(request)
-        parts = []
+        body = bytearray()
         while (frame := await stream.receive()) is not None:
-            parts.append(frame.data)
-        return b"".join(parts)
+            body += frame.data
+            if len(body) > MAX_ANSWER_BYTES:
+                await stream.end()
+                raise InternalError(f"the node's answer is longer than {MAX_ANSWER_BYTES} bytes")
+        return bytes(body)
 
 
 async def _opened(stream: TunnelStream) -> None:

@@ -107,6 +107,45 @@ async def test_a_node_that_does_not_answer_holds_nobody_back() -> None:
         assert [one["metadata"]["name"] for one in found] == ["fake-0"]
 
 
+NONSENSE: tuple[Any, ...] = (
+    {},
+    {"pods": 3, "node": []},
+    {"pods": [{"podRef": {}}], "node": {"cpu": {"usageNanoCores": "x"}, "memory": {}}},
+    {"pods": [None, 1], "node": {"cpu": {"usageNanoCores": -5, "time": "now"}, "memory": {"workingSetBytes": 1}}},
+)
+
+
+@virtual_time
+async def test_what_a_node_says_is_not_believed_blindly() -> None:
+    class Liar:
+        def __init__(self) -> None:
+            self.said: Any = {}
+
+        async def stats(self) -> dict[str, Any]:
+            return self.said  # type: ignore[no-any-return]
+
+    async with control_plane(nodes=0) as plane, fake_nodes(plane, 2):
+        for name in ("one", "two"):
+            await plane.create(PODS, pod(name, cpu="100m"))
+        await running(plane, "one", "two")
+        await asyncio.sleep(5)
+        one, two = [await plane.get(PODS, name) for name in ("one", "two")]
+        assert one["spec"]["nodeName"] != two["spec"]["nodeName"]
+        liar = Liar()
+        with plane.connected.connected(one["spec"]["nodeName"], liar):  # type: ignore[arg-type]
+            for said in NONSENSE:
+                liar.said = said
+                assert [m["metadata"]["name"] for m in await plane.items(POD_METRICS)] == ["two"]
+                assert len(await plane.items(NODE_METRICS, "")) == 1
+            # The figures of another node's pod are that node's to tell.
+            figures = {"time": "2026-01-01T00:00:00Z", "usageNanoCores": 9 * 10**9}
+            container = {"name": "main", "cpu": figures, "memory": {"workingSetBytes": 1}}
+            ref = {"uid": two["metadata"]["uid"]}
+            liar.said = {"pods": [{"podRef": ref, "containers": [container, {**container, "name": "side"}]}]}
+            (metrics,) = await plane.items(POD_METRICS)
+            assert usage(metrics)["main"] == ("100m", "0")
+
+
 @virtual_time
 async def test_a_namespace_with_metrics_goes_away() -> None:
     async with control_plane(nodes=0) as plane, fake_nodes(plane):

@@ -17,8 +17,8 @@ from minikube_py.client.node_connection import (
     StreamSession,
 )
 from minikube_py.client.tunnel import WINDOW, Tunnel
-from minikube_py.client.tunnel_calls import NodeCalls, TunnelNode, running_tunnel
-from minikube_py.objects.errors import NotFound, ServiceUnavailable
+from minikube_py.client.tunnel_calls import MAX_ANSWER_BYTES, NodeCalls, TunnelNode, running_tunnel
+from minikube_py.objects.errors import InternalError, NotFound, ServiceUnavailable
 
 TARGET = ContainerAddress("default", "web", "uid-1", "app")
 
@@ -176,6 +176,8 @@ async def test_a_slow_reader_holds_up_nobody_else() -> None:
         first = await anext(slow)
         assert await node.stats() == {"node": {"nodeName": "n"}}
         assert await node.page("/metrics/probes") == "# /metrics/probes\n" * 1000
+        with pytest.raises(InternalError, match="longer than"):
+            await node.page("/" + "x" * (MAX_ANSWER_BYTES // 1000 + 1))
         assert channel.inbox.qsize() * len(first) <= 2 * WINDOW
         assert len(first) + sum([len(part) async for part in slow]) == 4 * WINDOW
 
