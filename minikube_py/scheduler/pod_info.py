@@ -99,6 +99,7 @@ class PodInfo:
     images: tuple[str, ...]
     claims: tuple[str, ...]
     _signature: bytes = b""
+    _start_seconds: float = 0.0
 
     @property
     def signature(self) -> bytes:
@@ -130,8 +131,12 @@ class PodInfo:
     @property
     def start_seconds(self) -> float:
         """When the pod started, else now (component-helpers GetPodStartTime)."""
-        started = (self.obj.get("status") or {}).get("startTime")
-        return clock.parse(started).timestamp() if started else clock.seconds()
+        if not self._start_seconds:
+            started = (self.obj.get("status") or {}).get("startTime")
+            if not started:
+                return clock.seconds()
+            self._start_seconds = clock.parse(started).timestamp()
+        return self._start_seconds
 
 
 def read_pod(pod: Object, node_name: str | None = None) -> PodInfo:

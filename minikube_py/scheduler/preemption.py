@@ -62,11 +62,12 @@ def preempt(
             possible.append(node)
     enough = max(decision.node_count * profile.candidates_percent // 100, profile.candidates_least)
     offset = ids.pick(len(possible)) if possible else 0
+    rules = _Rules(snapshot, pod, profile)
     if not snapshot.has_pods_below(pod.priority):
         refusals.update((node.name, _NO_VICTIMS) for node in possible)
         possible = []
     for node in [*possible[offset:], *possible[:offset]]:
-        found = select_victims(snapshot, pod, node, budgets, profile)
+        found = _select_victims(rules, node, budgets)
         if isinstance(found, Refusal):
             refusals[node.name] = found
         else:
@@ -88,6 +89,34 @@ def _waits_for_victims(snapshot: Snapshot, pod: PodInfo, decision: Decision) -> 
     return any(other.is_terminating and other.priority < pod.priority for other in node.pods.values())
 
 
+class _Rules:
+    """One pod's filters, asked again and again while pods are taken from a node and put back."""
+
+    def __init__(self, snapshot: Snapshot, pod: PodInfo, profile: Profile) -> None:
+        self.snapshot = snapshot
+        self.pod = pod
+        self._profile = profile
+        # Checks of local filters ask the node as it is. The others have counted the pods, so they are prepared anew
+        # after every step; one that has nothing to check with all pods there has nothing to check with fewer.
+        self._local = prepare(pod, snapshot, profile.local_filters)
+        self._wide = tuple(rule for rule in profile.wide_filters if rule.prepare(pod, snapshot) is not None)
+
+    def refusal(self, node: NodeInfo) -> Refusal | None:
+        # Removing a pod can drop the node of a name that is not there (any more) and make it anew.
+        current = self.snapshot.nodes.get(node.name, node)
+        refused = self._local.first_refusal(current)
+        if refused is None and self._wide:
+            checks = prepare(self.pod, self.snapshot, self._wide)
+            if checks.refusal is not None:
+                return checks.refusal
+            refused = checks.first_refusal(current)
+        if refused is not None:
+            return refused[1]
+        if node.name not in self.snapshot.nominated:
+            return None
+        return refused_with_nominated(self.snapshot, self.pod, current, self._profile.filters)[1]
+
+
 def select_victims(
     snapshot: Snapshot,
     pod: PodInfo,
@@ -96,11 +125,16 @@ def select_victims(
     profile: Profile = DEFAULT_PROFILE,
 ) -> Victims | Refusal:
     """The fewest pods whose eviction lets the pod in on this node."""
+    return _select_victims(_Rules(snapshot, pod, profile), node, budgets)
+
+
+def _select_victims(rules: _Rules, node: NodeInfo, budgets: Sequence[Object]) -> Victims | Refusal:
+    snapshot, pod = rules.snapshot, rules.pod
     lower = [other for other in node.pods.values() if other.priority < pod.priority]
     if not lower:
         return _NO_VICTIMS
     with Simulated(snapshot, node.name, remove=lower):
-        refusal = _refusal(snapshot, pod, node, profile)
+        refusal = rules.refusal(node)
         if refusal is not None:
             return refusal
         breaking, others = _by_budget(sorted(lower, key=_importance), budgets)
@@ -111,7 +145,7 @@ def select_victims(
         for group, breaks in ((breaking, True), (others, False)):
             for other in group:
                 snapshot.add_pod(other)
-                if _refusal(snapshot, pod, node, profile) is None:
+                if rules.refusal(node) is None:
                     spared.append(other)
                 else:
                     snapshot.remove_pod(other.uid)
@@ -121,18 +155,6 @@ def select_victims(
             snapshot.remove_pod(other.uid)
     victims.sort(key=_importance)
     return Victims(node.name, tuple(victims), broken)
-
-
-def _refusal(snapshot: Snapshot, pod: PodInfo, node: NodeInfo, profile: Profile) -> Refusal | None:
-    # Removing a pod can drop the node's counts, so the checks are prepared anew for every step.
-    current = snapshot.nodes.get(node.name, node)
-    checks = prepare(pod, snapshot, profile.filters)
-    if checks.refusal is not None:
-        return checks.refusal
-    refused = checks.first_refusal(current)
-    if refused is not None:
-        return refused[1]
-    return refused_with_nominated(snapshot, pod, current, profile.filters)[1]
 
 
 def _importance(pod: PodInfo) -> tuple[int, float]:

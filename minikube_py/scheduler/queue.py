@@ -132,7 +132,11 @@ class SchedulingQueue:
             for uid in list(uids):
                 entry = self._entries[uid]
                 if not rules or any(self._helps(entry.pod, rule, change) for rule in asked):
-                    self._to_backoff_or_active(entry)
+                    if _is_awaited(entry.pod, change):
+                        self._end_rest(uid)
+                        self._activate(entry)
+                    else:
+                        self._to_backoff_or_active(entry)
 
     def _end_rest(self, uid: str) -> float | None:
         """Since when the pod has rested; None when it did not."""
@@ -179,3 +183,8 @@ class SchedulingQueue:
         self._sequence += 1
         heapq.heappush(self._active, (-entry.pod.priority, entry.arrived, self._sequence, uid))
         self._ready.set()
+
+
+def _is_awaited(pod: PodInfo, change: Change) -> bool:
+    """Whether a pod is gone from the node that this pod has been promised: it need not wait any longer."""
+    return bool(pod.nominated) and change.pod is not None and change.pod.node_name == pod.nominated

@@ -74,3 +74,18 @@ async def test_a_removed_pod_never_comes() -> None:
     waiting.remove(gone.uid)
     assert (await waiting.take()).pod.name == "here"
     assert len(waiting) == 1
+
+
+@virtual_time
+async def test_a_pod_that_waits_for_its_victims_takes_their_place_at_once() -> None:
+    waiting = queue()
+    for name, node_name in (("promised", "n1"), ("other", "")):
+        pending = made(name)
+        pending.nominated = node_name
+        waiting.put(pending)
+        waiting.failed(await waiting.take(), {"Fit"})
+    waiting.wake(Change(Wake.POD_GONE, pod=info(pod(), "n1")))
+    assert (await waiting.take()).pod.name == "promised"
+    assert running_loop().time() == 0
+    assert (await waiting.take()).pod.name == "other"
+    assert running_loop().time() == 1
