@@ -273,6 +273,9 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
     )  # fmt: skip
     if request.audit is not None:
         call.audit_annotations = request.audit.annotations
+    if kind.rules.deprecation:
+        call.warnings.append(kind.rules.deprecation)
+        call.audit_annotations["k8s.io/deprecated"] = "true"
     form = format_of(request, kind)
     handler = find_handler(call)
     if handler is None:

@@ -80,6 +80,7 @@ class KindRules:
     validate_status like validate_update, for the status subresource.
     columns, row    the Table: row(obj) gives one cell per column (without the Age column's formatting done elsewhere).
     fields          field-selector values beyond metadata.name and metadata.namespace, all of them, as strings.
+    deprecation     the warning that every request for the kind earns, or ''.
     field_aliases   other names of the stored kind's `fields` in this version: alias to field.
     status_changes_metadata  False where a write of the status leaves labels, annotations and finalizers as they were.
     to_storage, from_storage  convert between the served version and the stored one, in place; None when equal.
@@ -102,6 +103,7 @@ class KindRules:
     allows_create_on_update: bool = False
     allows_unconditional_update: bool = True
     status_changes_metadata: bool = True
+    deprecation: str = ""
     default_grace_seconds: Callable[[Object], int] | None = None
     name_check: Callable[[str], list[str]] | None = None
 
@@ -120,7 +122,6 @@ class SchemaOfCustomKind(Protocol):
 
     raw is the OpenAPI schema as in the CRD. Objects stored up to revision `clean_after` may look as an older schema
     wanted them: `read` cleans one in place. `webhook` is who converts between versions, None where that takes no call.
-    `deprecation` is the warning that every request earns, or ''.
     """
 
     @property
@@ -134,9 +135,6 @@ class SchemaOfCustomKind(Protocol):
 
     @property
     def scale(self) -> "ScalePaths | None": ...
-
-    @property
-    def deprecation(self) -> str: ...
 
     @property
     def webhook(self) -> Mapping[str, Any] | None: ...

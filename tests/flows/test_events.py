@@ -53,6 +53,10 @@ def modern_event(name: str, **fields: Any) -> Object:
     }
 
 
+def warnings_of(reply: Reply) -> list[str]:
+    return [value for name, value in reply.headers.items() if name == "Warning"]
+
+
 def names(reply: Reply) -> list[str]:
     return [item["metadata"]["name"] for item in reply.json["items"]]
 
@@ -138,6 +142,7 @@ async def test_component_statuses_are_healthy_and_read_only(http: HttpCalls) -> 
     await write_component_statuses(http.cluster.store, api.context.registry)
     path = "/api/v1/componentstatuses"
     assert names(await http("GET", path)) == ["controller-manager", "etcd-0", "scheduler"]
+    assert warnings_of(await http("GET", path)) == ['299 - "v1 ComponentStatus is deprecated in v1.19+"']
     one = (await http("GET", f"{path}/scheduler")).json
     assert one["conditions"] == [{"type": "Healthy", "status": "True", "message": "ok"}]
     table = await http("GET", path, headers={"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"})

@@ -18,6 +18,7 @@ def row(component: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    deprecation="v1 ComponentStatus is deprecated in v1.19+",
     columns=(
         NAME,
         text("Status", "Status of the component conditions"),

@@ -84,6 +84,7 @@ def row(endpoints: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     default=default,
     validate=validate,
     validate_update=validate_update,

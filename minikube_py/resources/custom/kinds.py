@@ -220,6 +220,7 @@ def _subresources(version: Object, gvk: GVK) -> dict[str, Subresource]:
 def _rules(version: Object, schema: CustomSchema) -> KindRules:
     columns, row = columns_of(version)
     return KindRules(
+        deprecation=schema.deprecation,
         default=schema.default,
         prepare_create=schema.refuse_while_terminating,
         validate=schema.validate,

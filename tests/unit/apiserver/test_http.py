@@ -167,3 +167,37 @@ async def test_a_failure_inside_is_a_status(http: HttpCalls, caplog: pytest.LogC
     answer = await http("POST", MAPS, config_map("a"))
     assert (answer.code, answer.json["reason"]) == (500, "InternalError")
     assert "a bug" in caplog.text
+
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+async def test_deprecated_versions_warn_on_every_request(http: HttpCalls) -> None:
+    schema = {"openAPIV3Schema": {"type": "object"}}
+    versions = [
+        {"name": "v2", "served": True, "storage": True, "schema": schema},
+        {"name": "v1", "served": True, "storage": False, "schema": schema, "deprecated": True},
+        {
+            "name": "v1beta1",
+            "served": True,
+            "storage": False,
+            "schema": schema,
+            "deprecated": True,
+            "deprecationWarning": "use v2",
+        },
+    ]
+    names = {"plural": "lamps", "kind": "Lamp"}
+    spec = {"group": "old.example.com", "names": names, "scope": "Cluster", "versions": versions}
+    async with http.events(f"{DEFINITIONS}?watch=true&resourceVersion=0") as events:
+        await http("POST", DEFINITIONS, {"metadata": {"name": "lamps.old.example.com"}, "spec": spec})
+        async for event in events:
+            conditions = event["object"].get("status", {}).get("conditions") or []
+            if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+                break
+    for version, warning in (("v2", None), ("v1", "old.example.com/v1 Lamp is deprecated"), ("v1beta1", "use v2")):
+        path = f"/apis/old.example.com/{version}/lamps"
+        for reply in (await http("GET", path), await http("POST", f"{path}?dryRun=All", {"metadata": {"name": "l"}})):
+            assert reply.code in (200, 201)
+            assert reply.headers.get("Warning") == (f'299 - "{warning}"' if warning else None)
+    endpoints = await http("GET", "/api/v1/namespaces/default/endpoints")
+    assert "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice" in endpoints.headers["Warning"]
