@@ -118,6 +118,7 @@ class Kubelet:
             pods=lambda: {uid: worker.pod for uid, worker in self._workers.items()},
             figures=self._streams.figures,
             probes=lambda: self._services.health.counts,
+            volume_path=self._services.volumes.path_of,
         )
 
     async def run(self) -> None:

@@ -69,6 +69,10 @@ class DiskVolumes:
             return None
         return await asyncio.to_thread(_read, ready.path, path)
 
+    def path_of(self, pod_uid: str, volume: str) -> Path | None:
+        ready = self._ready.get(pod_uid, {}).get(volume)
+        return ready.path if ready is not None else None
+
     async def remove_local(self, handle: str) -> None:
         directory = self._paths.local_volume(handle)
         if await asyncio.to_thread(directory.is_dir):

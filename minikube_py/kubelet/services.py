@@ -44,6 +44,10 @@ class PodVolumes(Protocol):
         """Delete the data of a local volume, of no pod's any more. Raises OSError or ValueError."""
         ...
 
+    def path_of(self, pod_uid: str, volume: str) -> Path | None:
+        """Where a volume that is ready is on this machine; None for one that is nowhere."""
+        ...
+
     async def tear_down(self, pod_uid: str) -> None:
         """Remove everything of the pod from the disk."""
         ...

@@ -1,6 +1,7 @@
 """Volumes of simulated nodes: nothing is written, but a pod still waits for the ConfigMaps and Secrets it mounts."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from minikube_py.kubelet.kinds import CONFIG_MAPS, SECRETS
 from minikube_py.kubelet.pod_spec import PodContainer
@@ -36,6 +37,9 @@ class SimulatedVolumes:
         return None
 
     async def remove_local(self, handle: str) -> None:
+        return None
+
+    def path_of(self, pod_uid: str, volume: str) -> Path | None:
         return None
 
     async def tear_down(self, pod_uid: str) -> None:

@@ -7,9 +7,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from minikube_py.kubelet.metrics.containers import cadvisor_page, measured, resource_page
 from minikube_py.kubelet.metrics.operations import OperationCounts
+from minikube_py.kubelet.metrics.volumes import claim_paths, volume_families
 from minikube_py.kubelet.runtimes.protocol import ContainerRuntime, RuntimeFailure
 from minikube_py.kubelet.usage import Figures
 from minikube_py.objects.errors import InternalError, NotFound, Object
@@ -29,6 +31,7 @@ class NodeMetrics:
     pods: Callable[[], Mapping[str, Object]]
     figures: Callable[[], Awaitable[Figures]]
     probes: Callable[[], ProbeCounts]
+    volume_path: Callable[[str, str], Path | None]
 
     async def page(self, path: str) -> str:
         """The text of a page. Raises NotFound for other paths, InternalError when the runtime does not answer."""
@@ -52,12 +55,14 @@ class NodeMetrics:
             listed.add(state, value=number)
         name = Family("kubelet_node_name", "gauge", "The node's name.", ("node",))
         name.add(self.node_name, value=1)
+        claims = claim_paths(self.pods().values(), self.volume_path)
         return [
             name,
             single("kubelet_running_pods", "gauge", "Pods with a running sandbox.", running),
             single("kubelet_working_pods", "gauge", "Pods that the kubelet works on.", len(self.pods())),
             listed,
             *self.operations.families(),
+            *(await asyncio.to_thread(lambda: list(volume_families(claims))) if claims else ()),
         ]
 
     async def resource(self) -> list[Family]:
