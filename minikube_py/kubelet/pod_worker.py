@@ -96,6 +96,8 @@ class PodWorker:
         self._is_closed = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._slow_timer: asyncio.TimerHandle | None = None
+        self._is_slow = False
         self._ending_grace: int | None = None
 
     def update(self, pod: Object) -> None:
@@ -160,7 +162,7 @@ class PodWorker:
         """Stop working; the pod itself runs on."""
         self._is_closed = True
         self._writer.close()
-        self._cancel_timer()
+        self._cancel_timers()
         for operation in self._running.values():
             operation.task.cancel()
         if self._task is not None:
@@ -432,7 +434,7 @@ class PodWorker:
         await self._services.volumes.tear_down(self.uid)
         await self._services.runtime.remove_pod(self.uid)
         self._services.release(self.uid)
-        self._cancel_timer()
+        self._cancel_timers()
         self._is_closed = True
         self._ended(self.uid)
 
@@ -449,11 +451,27 @@ class PodWorker:
         self._services.health.watch(started, running)
 
     def _publish(self, facts: PodFacts) -> None:
-        if self._is_gone:
+        if self._is_gone or self._has_just_begun(facts):
             return
         status = build_status(facts)
         is_brief = facts.is_starting and status["phase"] == "Pending" and not self._waiting and not self._sandbox_wait
-        self._writer.publish(self.pod, status, delay=_CREATING_SECONDS if is_brief else 0.0)
+        self._writer.publish(self.pod, status, delay=_CREATING_SECONDS if is_brief and not self._is_slow else 0.0)
+
+    def _has_just_begun(self, facts: PodFacts) -> bool:
+        """Whether nothing but a start is under way: for a moment its states are not worth a status, nor a write."""
+        if self._is_slow or not facts.is_starting or self._waiting or self._sandbox_wait:
+            return False
+        if (self.pod.get("status") or {}).get("phase", "Pending") != "Pending":
+            return False
+        if self.state is not None and self.state.containers:
+            return False
+        if self._slow_timer is None:
+            self._slow_timer = asyncio.get_running_loop().call_later(_CREATING_SECONDS, self._becomes_slow)
+        return True
+
+    def _becomes_slow(self) -> None:
+        self._is_slow = True
+        self.wake()
 
     def _refresh_volumes(self) -> None:
         if not self.is_stopped:
@@ -505,6 +523,11 @@ class PodWorker:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _cancel_timers(self) -> None:
+        self._cancel_timer()
+        if self._slow_timer is not None:
+            self._slow_timer.cancel()
 
 
 def _fields_of(pod: Object) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from minikube_py import ids
-from minikube_py.scheduler.framework import Check, Filter, PinningFilter, Refusal
+from minikube_py.scheduler.framework import Check, Filter, Refusal
 from minikube_py.scheduler.node_info import LocalVerdict, NodeInfo
 from minikube_py.scheduler.pod_info import PodInfo
 from minikube_py.scheduler.profile import DEFAULT_PROFILE, Profile
@@ -107,7 +107,7 @@ def decide(snapshot: Snapshot, pod: PodInfo, start: int = 0, profile: Profile = 
     else:
         search.run_over(decision, _named(snapshot, names))
         decision.next_start = start
-        decision.rules |= {rule.name for rule in profile.filters if isinstance(rule, PinningFilter)}
+        decision.rules.update(profile.pinning)
     if search.feasible:
         decision.node_name = search.best().name
     return decision

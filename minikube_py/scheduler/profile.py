@@ -31,7 +31,8 @@ class Profile:
     local_scores: tuple[tuple[LocalScore, int], ...] = field(init=False)
     wide_scores: tuple[tuple[Score, int], ...] = field(init=False)
     rules: dict[str, Filter] = field(init=False)
-    pinning: tuple[PinningFilter, ...] = field(init=False)
+    hinting: dict[str, Hinting] = field(init=False)
+    pinning: dict[str, PinningFilter] = field(init=False)
 
     def __post_init__(self) -> None:
         local: list[tuple[LocalScore, int]] = []
@@ -47,19 +48,21 @@ class Profile:
         put(self, "local_scores", tuple(local))
         put(self, "wide_scores", tuple(wide))
         put(self, "rules", {rule.name: rule for rule in self.filters})
-        put(self, "pinning", tuple(rule for rule in self.filters if isinstance(rule, PinningFilter)))
+        put(self, "hinting", {rule.name: rule for rule in self.filters if isinstance(rule, Hinting)})
+        put(self, "pinning", {rule.name: rule for rule in self.filters if isinstance(rule, PinningFilter)})
 
     def helps(self, pod: PodInfo, rule_name: str, change: Change) -> bool:
         """Whether the change may let a pod through that the filter of this name refused."""
         rule = self.rules.get(rule_name)
         if rule is None or change.wake not in rule.wakes_on:
             return False
-        return not isinstance(rule, Hinting) or rule.helps(pod, change)
+        hinting = self.hinting.get(rule_name)
+        return hinting is None or hinting.helps(pod, change)
 
     def only_nodes(self, pod: PodInfo) -> frozenset[str] | None:
         """The only nodes that the pod may go to; None for any."""
         found: frozenset[str] | None = None
-        for rule in self.pinning:
+        for rule in self.pinning.values():
             names = rule.only_nodes(pod)
             if names is not None:
                 found = names if found is None else found & names
