@@ -6,7 +6,7 @@ from datetime import timedelta
 from minikube_py import clock
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.keys import key_of
-from minikube_py.apiserver.query_options import check_dry_run, number
+from minikube_py.apiserver.query_options import check_dry_run, check_list_options, number
 from minikube_py.apiserver.selecting import selection_of
 from minikube_py.apiserver.writes import admission_request, admit, allocator_of, draft, mutate
 from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
@@ -63,6 +63,7 @@ async def delete_collection(call: ApiCall) -> Answer:
     options = read_options(call)
     context, kind = call.context, call.kind
     selection = selection_of(call)
+    check_list_options(call.query)
     page = context.store.list(kind.store_resource, call.info.namespace)
     chosen = list(selection.choose(page.records))
     if kind.custom:

@@ -36,9 +36,13 @@ class ContinueToken:
             namespace, _, name = body["start"].partition("/")
             if body["v"] != _VERSION:
                 raise ValueError("version")
-            return cls(int(body["rv"]), namespace, name)
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
-            raise BadRequest("continue key is not valid") from None
+            found = cls(int(body["rv"]), namespace, name)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, binascii.Error):
+            raise BadRequest("invalid continue token: continue key is not valid") from None
+        if found.revision == 0:
+            why = f"incorrect encoded start resourceVersion (version {_VERSION})"
+            raise BadRequest(f"invalid continue token: continue key is not valid: {why}")
+        return found
 
     @property
     def is_consistent(self) -> bool:

@@ -71,3 +71,46 @@ def _check_manager(manager: str, errors: FieldErrors) -> None:
         if not char.isprintable():
             position = len(manager[:index].encode())
             errors.invalid(path, manager, f"invalid character U+{ord(char):04X} (at position {position})")
+
+
+_EXACT, _NOT_OLDER = "Exact", "NotOlderThan"
+_MATCH = Path("resourceVersionMatch")
+_CONTINUED = "resourceVersionMatch is forbidden when continue is provided"
+
+
+def check_list_options(query: Mapping[str, str]) -> None:
+    """What a list or deletecollection may ask for together. Raises Invalid of its ListOptions."""
+    match, version, errors = query.get(_MATCH.text, ""), query.get("resourceVersion", ""), FieldErrors()
+    if match:
+        if not version:
+            errors.forbidden(_MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+        if query.get("continue"):
+            errors.forbidden(_MATCH, _CONTINUED)
+        if match not in (_EXACT, _NOT_OLDER):
+            errors.not_supported(_MATCH, match, (_EXACT, _NOT_OLDER, ""))
+        if match == _EXACT and version == "0":
+            errors.forbidden(_MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    if "sendInitialEvents" in query:
+        errors.forbidden(Path("sendInitialEvents"), "sendInitialEvents is forbidden for list")
+    _raise(errors)
+
+
+def check_watch_options(query: Mapping[str, str]) -> None:
+    """What a watch may ask for together. Raises Invalid of its ListOptions."""
+    match, errors = query.get(_MATCH.text, ""), FieldErrors()
+    has_initial = "sendInitialEvents" in query
+    if has_initial and match != _NOT_OLDER:
+        errors.forbidden(_MATCH, f"sendInitialEvents requires setting resourceVersionMatch to {_NOT_OLDER}")
+    if match:
+        if not has_initial:
+            errors.forbidden(_MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+        if match != _NOT_OLDER:
+            errors.not_supported(_MATCH, match, (_NOT_OLDER,))
+        if query.get("continue"):
+            errors.forbidden(_MATCH, _CONTINUED)
+    _raise(errors)
+
+
+def _raise(errors: FieldErrors) -> None:
+    if errors:
+        raise Invalid.of("meta.k8s.io", "ListOptions", "", errors.causes)

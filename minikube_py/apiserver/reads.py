@@ -1,18 +1,17 @@
 """Answers get and list from the store's memory: a get is a lookup of bytes, a list a join of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.keys import key_of
 from minikube_py.apiserver.pages import ContinueToken, after, expired
-from minikube_py.apiserver.query_options import number, revision
+from minikube_py.apiserver.query_options import check_list_options, number, revision
 from minikube_py.apiserver.selecting import RecordSelection, selection_of
 from minikube_py.objects.errors import BadRequest, NotFound, Timeout
 from minikube_py.store.protocol import Record
 
 _CHUNK = 64
-_MATCHES = ("", "Exact", "NotOlderThan")
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,9 @@ def _query_of(call: ApiCall) -> _Query:
     limit, _ = number(query, "limit"), number(query, "timeoutSeconds")
     selection = selection_of(call)
     token = ContinueToken.decode(query["continue"]) if query.get("continue") else None
-    _check_match(query, token)
+    check_list_options(query)
+    if token is not None and query.get("resourceVersion", "") not in ("", "0"):
+        raise BadRequest("specifying resource version is not allowed when using continue")
     return _Query(limit, selection, token)
 
 
@@ -119,28 +120,6 @@ def expired_revision(wanted: int, oldest: int) -> BadRequest:
     return BadRequest(
         f"The resourceVersion for the provided list is too old: {wanted} ({oldest})", reason="Expired", code=410
     )
-
-
-def _check_match(query: Mapping[str, str], token: ContinueToken | None) -> None:
-    match, version = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
-    if match and not version:
-        raise invalid_options(
-            "resourceVersionMatch", "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-        )
-    if match not in _MATCHES:
-        raise invalid_options(
-            "resourceVersionMatch", f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
-        )
-    if match == "Exact" and version == "0":
-        raise invalid_options(
-            "resourceVersionMatch", 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-        )
-    if token is not None and version not in ("", "0"):
-        raise BadRequest("specifying resource version is not allowed when using continue")
-
-
-def invalid_options(field: str, text: str) -> BadRequest:
-    return BadRequest(f'ListOptions.meta.k8s.io "" is invalid: {field}: {text}', reason="Invalid", code=422)
 
 
 def check_not_future(call: ApiCall) -> None:

@@ -96,10 +96,17 @@ def _custom_fields(call: ApiCall, read: Callable[[Object], Mapping[str, str]]) -
 
 
 def _check_fields(kind: ResourceKind, fields: FieldSelector) -> None:
-    unknown = sorted(fields.keys() - _ALWAYS)
-    if not unknown:
-        return
-    known = kind.rules.fields({"metadata": {}}) if kind.rules.fields is not None else {}
-    for key in unknown:
-        if key not in known:
+    known = _known_fields(kind)
+    for key in sorted(fields.keys()):
+        if key in known:
+            continue
+        if kind.custom or kind.rules.fields is not None:
             raise BadRequest(f"field label not supported: {key}")
+        raise BadRequest(f'"{key}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+
+
+def _known_fields(kind: ResourceKind) -> frozenset[str]:
+    """Kinds with fields of their own that have no namespace can't be selected by one; the others can."""
+    own = frozenset(kind.rules.fields({"metadata": {}})) if kind.rules.fields is not None else frozenset()
+    is_strict = kind.custom or kind.rules.fields is not None
+    return own | (_ALWAYS if kind.namespaced or not is_strict else frozenset(("metadata.name",)))

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from minikube_py import ids
 from minikube_py.apiserver.call import ApiCall
-from minikube_py.apiserver.query_options import number, revision
+from minikube_py.apiserver.query_options import check_watch_options, number, revision
 from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.selecting import RecordSelection, selection_of
-from minikube_py.objects.errors import BadRequest, Expired, Object
+from minikube_py.objects.errors import Expired, Object
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.store.protocol import Change, ChangeType, Record, RevisionTrimmed, WatcherTooSlow
 
@@ -46,16 +46,7 @@ def read_options(call: ApiCall) -> WatchOptions:
     asked = revision(text)
     bookmarks = is_true(query.get("allowWatchBookmarks"))
     initial = query.get("sendInitialEvents")
-    match = query.get("resourceVersionMatch", "")
-    if initial is not None and match != "NotOlderThan":
-        raise _invalid(
-            "resourceVersionMatch", "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        )
-    if initial is None and match:
-        raise _invalid(
-            "resourceVersionMatch",
-            "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )
+    check_watch_options(query)
     sends_initial = is_true(initial)
     start = None if sends_initial or (text in ("", "0") and initial is None) else asked
     if initial is not None and not sends_initial and text in ("", "0"):
@@ -63,10 +54,6 @@ def read_options(call: ApiCall) -> WatchOptions:
     number(query, "limit")  # has no meaning here, and is no less a number for it
     timeout = number(query, "timeoutSeconds") or _MIN_TIMEOUT_SECONDS + ids.pick(_MIN_TIMEOUT_SECONDS)
     return WatchOptions(selection_of(call), start, bookmarks, sends_initial, timeout)
-
-
-def _invalid(field: str, text: str) -> BadRequest:
-    return BadRequest(f'ListOptions.meta.k8s.io "" is invalid: {field}: {text}', reason="Invalid", code=422)
 
 
 class Watch:
