@@ -68,3 +68,17 @@ def _without_suffix(request: AdmissionRequest) -> str:
     for volume in volumes:
         text = text.replace(volume["name"], "volume")
     return text
+
+
+@pytest.mark.parametrize(("path", "obj"), OBJECTS, ids=[p for p, _ in OBJECTS])
+async def test_a_second_round_changes_nothing_more(reader: DictReader, path: str, obj: Object) -> None:
+    """Plugins are asked again when a policy or webhook has changed the object."""
+    reader.add(GVR("scheduling.k8s.io", "v1", "priorityclasses"), {
+        "metadata": {"name": "p"}, "value": 5, "globalDefault": True,
+    })  # fmt: skip
+    request = admission_request("CREATE", path, deep_copy(obj))
+    chain = build_chain(admission_context(reader))
+    await chain.mutate(request)
+    first = deep_copy(request.obj)
+    await chain.mutate(request)
+    assert request.obj == first
