@@ -46,6 +46,7 @@ class Api:
 
     async def close(self) -> None:
         """Everything that the audit log holds is written when this returns."""
+        await self.server.aclose()
         if self.audit_log is not None:
             await asyncio.to_thread(self.audit_log.close)
 
@@ -167,5 +168,5 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
         server.paths.add(path, handler)
     api = Api(server, identity.feed(store), identity.tokens, log)
     identity.admission_context.client = api.admin()
-    identity.admission_context.dial = server.dial_service
+    identity.admission_context.outbound = server.outbound
     return api

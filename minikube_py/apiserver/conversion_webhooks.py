@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from minikube_py import ids
-from minikube_py.apiserver.outbound import Dial, OutboundError, post_json, target_of
+from minikube_py.apiserver.outbound import Outbound, OutboundError, target_of
 from minikube_py.apiserver.records import Records, stored_api_version
 from minikube_py.objects.errors import InternalError, Object
 from minikube_py.resources.kind import ResourceKind
@@ -27,11 +27,11 @@ class _Refused(Exception):
 
 
 class ConversionWebhooks:
-    """dial reaches Services; it is set once the server has it."""
+    """outbound makes the calls; the server's own takes its place once there is one."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self.dial: Dial | None = None
+        self.outbound = Outbound()
 
     async def ready(self, kind: ResourceKind, records: Sequence[Record]) -> None:
         """Converts what of the records is stored in another version. Raises InternalError when the webhook does not."""
@@ -46,7 +46,9 @@ class ConversionWebhooks:
         ]
         for start in range(0, len(missing), _OBJECTS_A_CALL):
             part = missing[start : start + _OBJECTS_A_CALL]
-            objects = await convert_objects(schema.webhook, [orjson.loads(r.data) for r in part], version, self.dial)
+            objects = await convert_objects(
+                schema.webhook, [orjson.loads(r.data) for r in part], version, self.outbound
+            )
             for record, obj in zip(part, objects, strict=True):
                 kept[kind.gvk, record.key, record.revision] = obj
         if missing:
@@ -60,23 +62,23 @@ class ConversionWebhooks:
         schema = kind.custom_schema
         if schema is None or schema.webhook is None or kind.api_version == wanted:
             return obj
-        return (await convert_objects(schema.webhook, [obj], wanted, self.dial))[0]
+        return (await convert_objects(schema.webhook, [obj], wanted, self.outbound))[0]
 
 
 async def convert_objects(
-    webhook: Mapping[str, Any], objects: list[Object], version: str, dial: Dial | None
+    webhook: Mapping[str, Any], objects: list[Object], version: str, outbound: Outbound
 ) -> list[Object]:
     """The objects in another version, in order. Raises InternalError."""
     came = f"{objects[0].get('apiVersion')}, Kind={objects[0].get('kind')}"
     try:
-        return await _ask(webhook, objects, version, dial)
+        return await _ask(webhook, objects, version, outbound)
     except OutboundError as error:
         raise InternalError(f"conversion webhook for {came} failed: {error}") from None
     except _Refused as error:
         raise InternalError(f"conversion webhook for {came} {error}") from None
 
 
-async def _ask(webhook: Mapping[str, Any], objects: list[Object], version: str, dial: Dial | None) -> list[Object]:
+async def _ask(webhook: Mapping[str, Any], objects: list[Object], version: str, outbound: Outbound) -> list[Object]:
     known = (v for v in webhook.get("conversionReviewVersions") or () if v in ("v1", "v1beta1"))
     review, uid = next(known, ""), ids.uid()
     if not review:
@@ -86,7 +88,7 @@ async def _ask(webhook: Mapping[str, Any], objects: list[Object], version: str, 
         "request": {"uid": uid, "desiredAPIVersion": version, "objects": objects},
     })  # fmt: skip
     target = target_of(webhook.get("clientConfig") or {})
-    answer = await post_json(target, body, _TIMEOUT_SECONDS, dial, is_told=False)
+    answer = await outbound.post_json(target, body, _TIMEOUT_SECONDS, is_told=False)
     if answer.code != 200:
         raise _Refused(f"failed: the server responded with the status code {answer.code}")
     made = _read(answer.body, review, uid)

@@ -24,6 +24,7 @@ from minikube_py.apiserver.kept_messages import KeptMessages
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.metrics_page import MetricsPage
 from minikube_py.apiserver.openapi import OpenApi
+from minikube_py.apiserver.outbound import Outbound
 from minikube_py.apiserver.pages import PageSnapshots
 from minikube_py.apiserver.paths import Paths
 from minikube_py.apiserver.pipeline import Pipeline
@@ -91,7 +92,7 @@ class ApiServer:
             allocators={("", "Service"): services},
         )
 
-        self.context.conversions.dial = self.dial_service
+        self.outbound = self.context.conversions.outbound = Outbound(self.dial_service)
         self.health = Health()
         version = Version(options.mkube_version)
         openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)
@@ -109,6 +110,10 @@ class ApiServer:
         self.aggregated.changed = discovery.forget
         self.custom_kinds = CustomKinds(self.context, client)
         self.custom_kinds.load()
+
+    async def aclose(self) -> None:
+        """Ends what the server keeps open to others."""
+        await self.outbound.aclose()
 
     async def dial_service(self, namespace: str, name: str, port: str) -> ByteStream:
         """A connection to one of a Service's ready endpoints. Raises NotFound, ServiceUnavailable."""

@@ -93,6 +93,21 @@ async def test_a_webhook_refuses(client: LocalClient, hooks: WebhookServer) -> N
     assert hooks.queries[0] == "timeout=10s"
 
 
+async def test_connections_are_used_again(client: LocalClient, hooks: WebhookServer) -> None:
+    hooks.handlers["/check"] = lambda r: allow()
+    await install(client, VALIDATING, webhook(hooks.config("/check")))
+    await client.create(MAPS, config_map("a"), "default")
+    await client.create(MAPS, config_map("b"), "default")
+    hooks.connections[0].close()  # as a server does that starts anew
+    await client.create(MAPS, config_map("c"), "default")
+    await asyncio.gather(*(client.create(MAPS, config_map(f"m{n}"), "default") for n in range(6)))
+    first, second, third, *others = hooks.connections
+    assert first is second
+    assert second is not third
+    assert third in others
+    assert len(others) == 6
+
+
 async def test_what_a_review_says(client: LocalClient, hooks: WebhookServer) -> None:
     hooks.handlers["/check"] = lambda r: allow()
     await install(client, VALIDATING, webhook(hooks.config("/check"), rules=[rule("configmaps", "", "*")]))

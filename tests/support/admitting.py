@@ -25,6 +25,6 @@ async def admitting_cluster() -> AsyncIterator[Cluster]:
     options = ApiServerOptions(reader, authorizer=authorization.union, admission=(build_chain(context),))
     async with test_cluster(options) as cluster:
         context.client = cluster.client()
-        context.dial = cluster.api.dial_service
+        context.outbound = cluster.api.outbound
         await cluster.client().create(SERVICE_ACCOUNTS, {"metadata": {"name": "default"}}, "default")
         yield cluster

@@ -62,6 +62,7 @@ async def test_cluster(options: ApiServerOptions | None = None) -> AsyncIterator
     await _make_namespaces(cluster)
     custom_kinds = asyncio.ensure_future(cluster.api.custom_kinds.run())
     yield cluster
+    await cluster.api.aclose()
     custom_kinds.cancel()
 
 
@@ -110,10 +111,11 @@ async def https_cluster(
         write_kubeconfig(directory / "kubeconfig", entry)
         cluster = HttpsCluster(api, store, port, pki, directory / "kubeconfig")
         identity.admission_context.client = cluster.client()
-        identity.admission_context.dial = api.dial_service
+        identity.admission_context.outbound = api.outbound
         await write_first_objects(cluster.client(), _first_objects(pki, port))
         await cluster.client().create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
         yield cluster
+        await api.aclose()
     for follower in followers:
         follower.cancel()
 

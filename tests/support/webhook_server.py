@@ -32,6 +32,8 @@ class WebhookServer:
     handlers: dict[str, Decide] = field(default_factory=dict)
     asked: list[Object] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
+    connections: list[asyncio.BaseTransport] = field(default_factory=list)
+    """One for each request that came in."""
     arrivals: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     """Released with each request that comes in."""
     raw: bytes | None = None
@@ -69,6 +71,8 @@ async def webhook_server(directory: Path) -> AsyncIterator[WebhookServer]:
 
     async def answer(request: web.Request) -> web.Response:
         server.queries.append(request.query_string)
+        assert request.transport is not None
+        server.connections.append(request.transport)
         server.arrivals.release()
         review = orjson.loads(await request.read())
         await server.gate.wait()

@@ -9,7 +9,7 @@ from minikube_py.apiserver.admission.equivalents import Equivalents
 from minikube_py.apiserver.admission.protocol import AdmissionRequest, ObjectReader
 from minikube_py.apiserver.authz.protocol import Authorizer, Verdict
 from minikube_py.apiserver.authz.rbac import RbacAuthorizer
-from minikube_py.apiserver.outbound import Dial
+from minikube_py.apiserver.outbound import Outbound
 from minikube_py.apiserver.request_info import RequestInfo
 from minikube_py.client.protocol import Client
 from minikube_py.objects.errors import Forbidden, Object
@@ -23,7 +23,7 @@ SERVICE_ACCOUNTS = GVR("", "v1", "serviceaccounts")
 
 @dataclass
 class AdmissionContext:
-    """client writes quota usage, dial reaches the Services of webhooks; both are set once the server has them.
+    """client writes quota usage, outbound calls webhooks; both are the server's own once there is one.
 
     configuration is what the administrator's file says to each plugin, by name.
     """
@@ -32,13 +32,13 @@ class AdmissionContext:
     authorizer: Authorizer
     rbac: RbacAuthorizer
     client: Client | None = None
-    dial: Dial | None = None
+    outbound: Outbound = field(default_factory=Outbound)
     configuration: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def equivalents(self) -> Equivalents:
         """The other versions of resources."""
-        return Equivalents(self.reader, lambda: self.dial)
+        return Equivalents(self.reader, lambda: self.outbound)
 
 
 class Plugin:

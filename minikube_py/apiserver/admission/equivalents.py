@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from minikube_py.apiserver.admission.protocol import ObjectReader
 from minikube_py.apiserver.conversion_webhooks import convert_objects
-from minikube_py.apiserver.outbound import Dial
+from minikube_py.apiserver.outbound import Outbound
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVK, ResourceKind
@@ -16,9 +16,9 @@ from minikube_py.resources.kind import GVK, ResourceKind
 class Equivalents:
     """The other served versions of a resource, and conversion to them. `served` counts changes of what is served."""
 
-    def __init__(self, reader: ObjectReader, dial: Callable[[], Dial | None] = lambda: None) -> None:
+    def __init__(self, reader: ObjectReader, outbound: Callable[[], Outbound]) -> None:
         self.reader = reader
-        self._dial = dial
+        self._outbound = outbound
         self._registry = reader.registry
         self._by_storage: dict[str, list[ResourceKind]] | None = None
         self.served = 0
@@ -45,7 +45,7 @@ class Equivalents:
         target = self.find_kind(wanted)
         schema = kind.custom_schema
         if schema is not None and schema.webhook is not None:
-            return (await convert_objects(schema.webhook, [obj], wanted.api_version, self._dial()))[0]
+            return (await convert_objects(schema.webhook, [obj], wanted.api_version, self._outbound()))[0]
         converted = deep_copy(obj)
         if target is not None:
             if kind.rules.to_storage is not None:

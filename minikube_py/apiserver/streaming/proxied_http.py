@@ -38,6 +38,7 @@ class ProxiedRequest:
     content_length: int | None = None
     has_body: bool = False
     upgrade: str = ""
+    keeps_open: bool = False
     more_headers: Sequence[tuple[str, str]] = ()
     """Headers of this server's own; a name may stand several times."""
 
@@ -65,6 +66,7 @@ class BackendConnection:
         self._stream = stream
         self._buffer = b""
         self._framing: tuple[str, int] = ("none", 0)
+        self._is_last = False
 
     async def request(self, request: ProxiedRequest) -> ProxiedResponse:
         """Sends it and reads the answer's head. Raises ServiceUnavailable."""
@@ -86,7 +88,7 @@ class BackendConnection:
         headers["Host"] = request.host
         if request.upgrade:
             headers |= {"Connection": "Upgrade", "Upgrade": request.upgrade}
-        else:
+        elif not request.keeps_open:
             headers["Connection"] = "close"
         is_chunked = request.has_body and request.content_length is None
         if is_chunked:
@@ -126,7 +128,13 @@ class BackendConnection:
                 response.headers[key] = value
         response.upgrade = raw.get("upgrade", "") if response.code == 101 else ""
         self._framing = _framing(method, response.code, raw)
+        self._is_last = version != "HTTP/1.1" or "close" in raw.get("connection", "").lower()
         return response
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another request may follow, once the answer has been read to its end."""
+        return not self._is_last and self._framing[0] != "end" and not self._buffer
 
     async def body(self) -> AsyncIterator[bytes]:
         """The answer's body, to its end."""
@@ -247,6 +255,11 @@ class SocketStream:
 
     async def close(self) -> None:
         self._writer.close()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the other side has closed it."""
+        return self._reader.at_eof() or self._writer.is_closing()
 
 
 async def dial_address(address: str, port: int) -> ByteStream:

@@ -7,6 +7,7 @@ import pytest
 from minikube_py.apiserver.admission.equivalents import Equivalents
 from minikube_py.apiserver.admission.matching import Constraints, Match
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
+from minikube_py.apiserver.outbound import Outbound
 from minikube_py.objects.errors import NotFound, Object
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.kind import GVK, GVR
@@ -23,7 +24,7 @@ def places() -> Equivalents:
     reader = DictReader()
     reader.registry = REGISTRY
     reader.add(NAMESPACES, {"metadata": {"name": "default", "labels": {"on": "yes"}}})
-    return Equivalents(reader)
+    return Equivalents(reader, Outbound)
 
 
 def asked(

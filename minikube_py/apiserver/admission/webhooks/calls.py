@@ -15,7 +15,7 @@ from minikube_py.apiserver.admission.matching import Match
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.admission.webhooks.hooks import Webhook
 from minikube_py.apiserver.admission.webhooks.review import InvalidReview, Verdict, read_answer, refusal, review
-from minikube_py.apiserver.outbound import Answer, OutboundError, post_json
+from minikube_py.apiserver.outbound import Answer, OutboundError
 from minikube_py.objects.errors import BadRequest, InternalError
 
 
@@ -61,7 +61,7 @@ class Calls:
         seen = await self.inputs.of(match)
         body = review(request, match, version, uid, (seen["object"], seen["oldObject"]))
         try:
-            answer = await post_json(hook.target, body, hook.timeout, self.context.dial)
+            answer = await self.context.outbound.post_json(hook.target, body, hook.timeout)
         except OutboundError as error:
             raise CallFailed(hook.name, f"failed to call webhook: {error}") from None
         if answer.code != 200:
