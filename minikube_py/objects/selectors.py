@@ -111,7 +111,7 @@ def _comparison_errors(values: Sequence[str], shown: str) -> Iterable[str]:
 class LabelSelector:
     """Conditions on labels that must all hold. Without conditions it matches everything."""
 
-    __slots__ = ("_equal", "_rest", "matches_nothing", "requirements")
+    __slots__ = ("_equal", "_hash", "_rest", "matches_nothing", "requirements")
 
     def __init__(self, requirements: Iterable[Requirement] = (), *, matches_nothing: bool = False) -> None:
         self.requirements = tuple(sorted(requirements, key=lambda r: r.key))
@@ -119,6 +119,7 @@ class LabelSelector:
         exact = [r for r in self.requirements if r.operator in ("=", "==")]
         self._equal = tuple((r.key, r.values[0]) for r in exact)
         self._rest = tuple(r for r in self.requirements if r.operator not in ("=", "=="))
+        self._hash = hash((self.requirements, matches_nothing))
 
     @classmethod
     def parse(cls, text: str) -> "LabelSelector":
@@ -156,6 +157,11 @@ class LabelSelector:
                 return False
         return all(requirement.matches(found) for requirement in self._rest)
 
+    @property
+    def equal_labels(self) -> tuple[tuple[str, str], ...]:
+        """The labels that it requires by `=`, with their values."""
+        return self._equal
+
     def exact(self, key: str) -> str | None:
         """The one value that the selector requires of this label, or None."""
         for requirement in self.requirements:
@@ -175,7 +181,7 @@ class LabelSelector:
         )
 
     def __hash__(self) -> int:
-        return hash((self.requirements, self.matches_nothing))
+        return self._hash
 
 
 EVERYTHING = LabelSelector()

@@ -91,6 +91,10 @@ class ChangeFeed:
         if known is not None and was_assumed is None and previous is not None and _same_for_scheduling(pod, previous):
             known.obj = pod
             return
+        if known is not None and known is was_assumed and _is_as_assumed(pod, known):
+            known.obj = pod
+            self._queue.wake(Change(Wake.POD_ADDED, pod=known))
+            return
         info = read_pod(pod)
         self._snapshot.add_pod(info)
         if known is None or was_assumed is not None:
@@ -166,6 +170,16 @@ def _same_for_scheduling(pod: Object, previous: Object) -> bool:
     if _held_resources(pod) != _held_resources(previous):
         return False
     return bool(pod["spec"] == previous["spec"])
+
+
+def _is_as_assumed(pod: Object, known: PodInfo) -> bool:
+    """Whether binding changed nothing about the pod but its node, which is the one that was chosen."""
+    was = known.obj
+    if pod["spec"].get("nodeName") != known.node_name or pod["metadata"].get("deletionTimestamp"):
+        return False
+    if pod["metadata"].get("labels") != was["metadata"].get("labels") or _held_resources(pod) != _held_resources(was):
+        return False
+    return bool(pod["spec"] == {**was["spec"], "nodeName": known.node_name})
 
 
 def _held_resources(pod: Object) -> list[object]:

@@ -4,12 +4,13 @@ This is what makes spreading and affinity cost the same however many pods there 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from minikube_py.scheduler.node_info import NodeInfo
 from minikube_py.scheduler.pod_info import AffinityTerm, PodInfo, PodSet
 
 _KEPT_SETS = 4096
+_Label = tuple[str, str]
 
 
 class SetCount:
@@ -64,8 +65,9 @@ class PodCounts:
         self._nodes = nodes
         self._namespaces: dict[str, Mapping[str, str]] = {}
         self._sets: OrderedDict[PodSet, SetCount] = OrderedDict()
-        # Sets that name their namespaces, under each of these; the others have to be tried for every pod.
-        self._sets_in: dict[str, dict[PodSet, SetCount]] = {}
+        # Sets that name their namespaces, under each of these and there by one label that they require (None: they
+        # require none); the others have to be tried for every pod.
+        self._sets_in: dict[str, dict[_Label | None, dict[PodSet, SetCount]]] = {}
         self._sets_anywhere: dict[PodSet, SetCount] = {}
         self._values: dict[str, dict[str, int]] = {}
         self.anti_terms: dict[AffinityTerm, TermCount] = {}
@@ -90,8 +92,8 @@ class PodCounts:
     def add(self, pod: PodInfo, node: NodeInfo, sign: int = 1) -> None:
         """Count a pod that came to a node (sign -1: left it)."""
         own = self.namespace_labels(pod.namespace)
-        for sets in (self._sets_in.get(pod.namespace), self._sets_anywhere):
-            for count in sets.values() if sets else ():
+        for sets in self._sets_for(pod):
+            for count in sets.values():
                 if _is_in(count.pods, pod, own):
                     count.count(node, sign)
         for term in pod.anti_affinity:
@@ -100,6 +102,18 @@ class PodCounts:
             _term_count(self.pull_terms, term).count(node, sign)
         if sign < 0:
             self._drop_unused(pod)
+
+    def _sets_for(self, pod: PodInfo) -> Iterator[dict[PodSet, SetCount]]:
+        """Groups of sets that may contain the pod."""
+        if self._sets_anywhere:
+            yield self._sets_anywhere
+        by_label = self._sets_in.get(pod.namespace)
+        if not by_label:
+            return
+        for label in (None, *pod.labels.items()):
+            sets = by_label.get(label)
+            if sets:
+                yield sets
 
     def _drop_unused(self, pod: PodInfo) -> None:
         for terms, counts in (
@@ -151,7 +165,8 @@ class PodCounts:
         self._sets[pods] = count
         if pods.namespace_selector is None:
             for namespace in pods.namespaces:
-                self._sets_in.setdefault(namespace, {})[pods] = count
+                by_label = self._sets_in.setdefault(namespace, {})
+                by_label.setdefault(_rarest_label(pods, by_label), {})[pods] = count
         else:
             self._sets_anywhere[pods] = count
         while len(self._sets) > _KEPT_SETS:
@@ -183,11 +198,18 @@ class PodCounts:
         self._sets.pop(pods, None)
         self._sets_anywhere.pop(pods, None)
         for namespace in pods.namespaces:
-            sets = self._sets_in.get(namespace)
-            if sets is not None:
-                sets.pop(pods, None)
-                if not sets:
-                    del self._sets_in[namespace]
+            by_label = self._sets_in.get(namespace, {})
+            for label in (None, *pods.selector.equal_labels):
+                sets = by_label.get(label, {})
+                if sets.pop(pods, None) is not None and not sets:
+                    del by_label[label]
+            if not by_label:
+                self._sets_in.pop(namespace, None)
+
+
+def _rarest_label(pods: PodSet, by_label: Mapping[_Label | None, Mapping[PodSet, SetCount]]) -> _Label | None:
+    """Of the labels that the set requires, the one under which fewest sets are."""
+    return min(pods.selector.equal_labels, key=lambda label: len(by_label.get(label, ())), default=None)
 
 
 def _is_in(pods: PodSet, pod: PodInfo, namespace_labels: Mapping[str, str]) -> bool:
