@@ -208,7 +208,7 @@ class CustomKinds:
                 if store.list(resource).records:
                     await anext(aiter(changes))
             finally:
-                await changes.aclose()  # type: ignore[attr-defined]
+                await changes.aclose()
 
     async def _finish(self, name: str, condition: Object) -> None:
         definition = await self._client.get(DEFINITIONS, name)

@@ -12,7 +12,7 @@ from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.selecting import RecordSelection, selection_of
 from minikube_py.objects.errors import Expired, Object
 from minikube_py.resources.kind import ResourceKind
-from minikube_py.store.protocol import Change, ChangeType, Record, RevisionTrimmed, WatcherTooSlow
+from minikube_py.store.protocol import Change, Changes, ChangeType, Record, RevisionTrimmed, WatcherTooSlow
 
 BOOKMARK_SECONDS = 60.0
 _INITIAL_BATCH = 256
@@ -56,6 +56,39 @@ def read_options(call: ApiCall) -> WatchOptions:
     return WatchOptions(selection_of(call), start, bookmarks, sends_initial, timeout)
 
 
+class _Pulse:
+    """Nudges a watch that has had nothing for a while, and when its time is over.
+
+    One timer, that looks when it fires how things are: moving it with every event would cost more than the event.
+    """
+
+    def __init__(self, changes: Changes, seconds: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changes = changes
+        self._end = self._loop.time() + seconds
+        self._next = 0.0
+        self.put_off()
+        self._timer = self._loop.call_at(self._next, self._fire)
+
+    def put_off(self) -> None:
+        """There was an event."""
+        self._next = min(self._loop.time() + BOOKMARK_SECONDS, self._end)
+
+    @property
+    def is_over(self) -> bool:
+        return self._loop.time() >= self._end
+
+    def _fire(self) -> None:
+        if self._loop.time() >= self._next:
+            self.put_off()
+            self._changes.nudge()
+        if not self.is_over:
+            self._timer = self._loop.call_at(self._next, self._fire)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
 class Watch:
     """A running watch. It listens from the moment it is made, so nothing is lost before the first step.
 
@@ -90,29 +123,23 @@ class Watch:
                 yield await self._ready([Event("ADDED", r.revision, r) for r in part])
             if self._options.sends_initial_events and self._options.bookmarks:
                 yield [Event("BOOKMARK", self._seen, None, is_initial_end=True)]
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._options.timeout_seconds
-        step: asyncio.Task[Sequence[Change]] | None = None
+        pulse = _Pulse(self._changes, self._options.timeout_seconds)
         try:
-            while (left := end - loop.time()) > 0:
-                if step is None:
-                    step = asyncio.ensure_future(anext(self._changes))
-                await asyncio.wait((step,), timeout=min(left, BOOKMARK_SECONDS))
-                if step.done():
-                    batch, step = step.result(), None
+            async for batch in self._changes:
+                if batch:
                     events = self._select(batch)
                     if events:
+                        pulse.put_off()
                         yield await self._ready(events)
-                elif self._options.bookmarks and self._store.revision > self._seen:
+                elif not pulse.is_over and self._options.bookmarks and self._store.revision > self._seen:
                     self._seen = self._store.revision
                     yield [Event("BOOKMARK", self._seen, None)]
-        except StopAsyncIteration:
-            return
+                if pulse.is_over:
+                    return
         except WatcherTooSlow as error:
             raise Expired(str(error)) from None
         finally:
-            if step is not None:
-                step.cancel()
+            pulse.stop()
             await self.aclose()
 
     async def endless(self) -> AsyncIterator[list[Event]]:
@@ -147,7 +174,7 @@ class Watch:
         return [event for event in events if event is not None]
 
     async def aclose(self) -> None:
-        await self._changes.aclose()  # type: ignore[attr-defined]
+        await self._changes.aclose()
 
 
 def transition(selection: RecordSelection, change: Change) -> Event | None:

@@ -1,9 +1,7 @@
 """A store that lives and dies with the process: for tests, CI and `--datastore-endpoint memory://`."""
 
-from collections.abc import AsyncIterator, Sequence
-
 from minikube_py.store.ledger import FIRST_REVISION, Ledger, Stage, Write
-from minikube_py.store.protocol import Change, Draft, Key, Page, Record, RevisionTrimmed, StoreUnavailable
+from minikube_py.store.protocol import Change, Changes, Draft, Key, Page, Record, RevisionTrimmed, StoreUnavailable
 from minikube_py.store.retention import DEFAULT_RETENTION, History, Retention
 from minikube_py.store.soft import SoftPredicate, is_soft_change, nothing_is_soft
 from minikube_py.store.watch_hub import WatchHub
@@ -57,7 +55,7 @@ class MemoryStore:
     async def delete(self, key: Key, expected: int) -> Change:
         return self._write(Write(key, None, expected))
 
-    def watch(self, resource: str, namespace: str = "", after: int | None = None) -> AsyncIterator[Sequence[Change]]:
+    def watch(self, resource: str, namespace: str = "", after: int | None = None) -> Changes:
         if after is None:
             return self._hub.subscribe(resource, namespace, self.revision)
         if after < self._history.floor:

@@ -120,6 +120,20 @@ IndexFunction = Callable[[Key, bytes], tuple[str, Mapping[str, str], Mapping[str
 """(key, JSON text) -> (uid, labels, fields): how a store rebuilds the index when it loads from disk."""
 
 
+class Changes(Protocol):
+    """A stream of batches of changes, in order and without end. Raises WatcherTooSlow while iterating."""
+
+    def __aiter__(self) -> AsyncIterator[Sequence[Change]]: ...
+
+    async def __anext__(self) -> Sequence[Change]: ...
+
+    def nudge(self) -> None:
+        """Whoever waits for the next batch, or does so next, gets an empty one, with no task of its own for that."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 class Store(Protocol):
     """get and list answer from memory and never wait; writes return once they are durable and published."""
 
@@ -151,8 +165,8 @@ class Store(Protocol):
         """Raises KeyNotFound, RevisionConflict."""
         ...
 
-    def watch(self, resource: str, namespace: str = "", after: int | None = None) -> AsyncIterator[Sequence[Change]]:
-        """Changes with revision > after, in order, in batches, without end; None means from now on.
+    def watch(self, resource: str, namespace: str = "", after: int | None = None) -> Changes:
+        """Changes with revision > after; None means from now on.
 
         The subscription starts when the call returns, not at the first step, so that list-then-watch has no gap.
         Raises RevisionTrimmed here, WatcherTooSlow while iterating. Close the iterator with aclose().

@@ -21,6 +21,7 @@ from minikube_py.store.database import Database, LoadedState
 from minikube_py.store.ledger import Ledger, Stage, Write
 from minikube_py.store.protocol import (
     Change,
+    Changes,
     Draft,
     IndexFunction,
     Key,
@@ -220,7 +221,7 @@ class SqlStore:
     def changed_at(self, resource: str) -> int:
         return self._ledger.changed_at(resource)
 
-    def watch(self, resource: str, namespace: str = "", after: int | None = None) -> AsyncIterator[Sequence[Change]]:
+    def watch(self, resource: str, namespace: str = "", after: int | None = None) -> Changes:
         if after is None:
             return self._hub.subscribe(resource, namespace, self.revision)
         history = self._history

@@ -25,6 +25,7 @@ class Subscription(AsyncIterator[Sequence[Change]]):
         self._waiter: asyncio.Future[None] | None = None
         self._is_closed = False
         self._is_overrun = False
+        self._is_nudged = False
 
     def prime(self, backlog: Sequence[Change], older: OlderChanges | None) -> None:
         """Give it what happened after its revision and before it was made: in memory, and on disk."""
@@ -36,9 +37,9 @@ class Subscription(AsyncIterator[Sequence[Change]]):
         return key.resource == self.resource and (not self.namespace or key.namespace == self.namespace)
 
     def offer(self, changes: Sequence[Change]) -> None:
-        """Called by the hub with changes of this resource."""
-        if self.namespace or changes[0].revision <= self._after:
-            changes = [c for c in changes if self._is_mine(c) and c.revision > self._after]
+        """Called by the hub with changes that are this watcher's."""
+        if changes[0].revision <= self._after:
+            changes = [c for c in changes if c.revision > self._after]
             if not changes:
                 return
         if len(self._buffer) + len(changes) > self._hub.buffer_changes:
@@ -47,6 +48,10 @@ class Subscription(AsyncIterator[Sequence[Change]]):
             self._hub.remove(self)
         else:
             self._buffer.extend(changes)
+        self._wake()
+
+    def nudge(self) -> None:
+        self._is_nudged = True
         self._wake()
 
     def _wake(self) -> None:
@@ -67,6 +72,9 @@ class Subscription(AsyncIterator[Sequence[Change]]):
                 raise WatcherTooSlow(f"a watcher of {self.resource} fell {self._hub.buffer_changes} changes behind")
             if self._is_closed:
                 raise StopAsyncIteration
+            if self._is_nudged:
+                self._is_nudged = False
+                return ()
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -116,8 +124,14 @@ class WatchHub:
         for change in changes:
             by_resource.setdefault(change.record.key.resource, []).append(change)
         for resource, batch in by_resource.items():
+            by_namespace: dict[str, list[Change]] = {"": batch}
             for subscription in list(self._subscriptions.get(resource, ())):
-                subscription.offer(batch)
+                namespace = subscription.namespace
+                mine = by_namespace.get(namespace)
+                if mine is None:
+                    mine = by_namespace[namespace] = [c for c in batch if c.record.key.namespace == namespace]
+                if mine:
+                    subscription.offer(mine)
 
     def close(self) -> None:
         """End every watch."""

@@ -205,3 +205,18 @@ async def test_closing_the_store_ends_its_watches_and_refuses_writes(endpoint: s
 
 async def test_an_empty_store_does_not_stand_at_revision_zero(store: Store) -> None:
     assert store.list(PODS).revision > 0
+
+
+async def test_a_nudge_gives_one_empty_batch(store: Store) -> None:
+    watch = store.watch(PODS)
+    waiting = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
+    watch.nudge()
+    assert list(await waiting) == []
+    watch.nudge()
+    assert list(await anext(watch)) == []
+    watch.nudge()
+    await store.create(key("a"), draft("a"))
+    assert [c.type for c in await anext(watch)] == ["ADDED"]
+    assert list(await anext(watch)) == []
+    await watch.aclose()
