@@ -24,7 +24,7 @@ from minikube_py.objects.errors import BadRequest, NotFound, Object, ServiceUnav
 from minikube_py.prometheus import CONTENT_TYPE
 from minikube_py.resources.kind import GVR
 
-_PODS, _SERVICES = GVR("", "v1", "pods"), GVR("", "v1", "services")
+_PODS, _SERVICES, _NODES = GVR("", "v1", "pods"), GVR("", "v1", "services"), GVR("", "v1", "nodes")
 _SLICES = GVR("discovery.k8s.io", "v1", "endpointslices")
 _SERVICE_LABEL = "kubernetes.io/service-name"
 _OPTIONS = {"pods": "PodProxyOptions", "services": "ServiceProxyOptions", "nodes": "NodeProxyOptions"}
@@ -168,6 +168,8 @@ async def _answer_for_node(call: ApiCall, path: str) -> None:
     name = call.info.name.partition(":")[0]
     node = call.context.nodes.find(name)
     if node is None:
+        if call.context.reader.get(_NODES, name) is None:
+            raise NotFound.of("", "nodes", name)
         raise ServiceUnavailable(f'node "{name}" is not connected')
     if path.rstrip("/") == "/healthz":
         await _finish(call, 200, {"Content-Type": "text/plain; charset=utf-8"}, b"ok")

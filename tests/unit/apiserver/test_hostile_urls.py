@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import orjson
 import pytest
 
+from minikube_py.apiserver.context import NoNodes
 from minikube_py.resources.kind import GVR
 from tests.support.cluster import HttpsCluster
 from tests.support.raw_http import RawReply, raw_connection
@@ -71,6 +72,14 @@ async def test_paths_beside_the_resources_are_only_read(served: HttpsCluster) ->
         for method in METHODS[2:]:
             check(f"{method} {path}", await ask(served, f"{method} {path}"), (405,))
         assert (await ask(served, f"GET {path}")).code == 200, path
+
+
+async def test_a_node_that_is_not_there_has_no_proxy(served: HttpsCluster) -> None:
+    served.api.context.nodes = NoNodes()
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        reply = await ask(served, f"{method} /api/v1/nodes/none/proxy/healthz")
+        check(method, reply, (404,))
+        assert reply.json["message"] == 'nodes "none" not found'
 
 
 async def test_the_star_form(served: HttpsCluster) -> None:
