@@ -174,7 +174,7 @@ class ServerConfig:
     nodes: int = 1
     fake_nodes: int = 0
     autoscale_nodes: tuple[int, int] | None = None
-    """The fewest and the most simulated nodes that the autoscaler keeps beside the others; None switches it off."""
+    """The fewest and the most nodes that the autoscaler keeps beside the others; None switches it off."""
     scale_down_unneeded_seconds: float = 600.0
     load_balancer_address: str = "127.0.0.1"
     """Where the TCP ports of LoadBalancer Services are opened on this machine; '' for nowhere."""

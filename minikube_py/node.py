@@ -2,9 +2,9 @@
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from minikube_py.client.protocol import Client, Selection
@@ -18,11 +18,13 @@ from minikube_py.kubelet.kubelet import Kubelet, KubeletOptions
 from minikube_py.kubelet.network import host_names
 from minikube_py.kubelet.network.netlink import NetlinkNetwork
 from minikube_py.kubelet.network.protocol import PodNetworkConfig
+from minikube_py.kubelet.pod_volumes import remove_node_files
 from minikube_py.kubelet.runtimes.docker import DockerRuntime
+from minikube_py.kubelet.runtimes.docker_cleanup import remove_node_pods
 from minikube_py.kubelet.runtimes.docker_labels import Owner
 from minikube_py.objects.errors import Expired
 from minikube_py.proxy.backends.catalog import BACKENDS, ProxyBackendOptions, choose_backend
-from minikube_py.proxy.backends.protocol import Endpoint
+from minikube_py.proxy.backends.protocol import Endpoint, ProxyBackend
 from minikube_py.proxy.proxy import ServiceProxy
 from minikube_py.proxy.rules import NodeView
 from minikube_py.reconciling.informer import InformerSet
@@ -45,6 +47,7 @@ class NodeOptions:
     docker_host: str
     network: NetworkConfig
     volumes_dir: Path | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
     on_gateway: Callable[[str], Awaitable[None]] | None = None
 
 
@@ -52,15 +55,7 @@ class NodeOptions:
 async def running_node(options: NodeOptions) -> AsyncIterator[Kubelet]:
     """The node runs while the block does; its pods go on afterwards. Raises RuntimeFailure without an engine."""
     pod_cidr = await register(options.client, options.name)
-    config = PodNetworkConfig(
-        cluster_id=options.cluster_id,
-        node_name=options.name,
-        pod_cidr=pod_cidr,
-        cluster_cidr=options.network.cluster_cidr,
-        service_cidr=options.network.service_cidr,
-        cluster_dns=options.network.cluster_dns,
-        load_balancer_cidr=options.network.load_balancer_cidr,
-    )
+    config = _network_config(options, pod_cidr)
     network = NetlinkNetwork(config)
     runtime = DockerRuntime(Owner(options.cluster_id, options.name), network, options.docker_host)
     kubelet = Kubelet(
@@ -74,6 +69,7 @@ async def running_node(options: NodeOptions) -> AsyncIterator[Kubelet]:
             cluster_domain=options.network.cluster_domain,
             pod_cidr=pod_cidr,
             network=network,
+            labels=options.labels,
         )
     )
     async with AsyncExitStack() as stack:
@@ -89,6 +85,32 @@ async def running_node(options: NodeOptions) -> AsyncIterator[Kubelet]:
         finally:
             for task in tasks:
                 task.cancel()
+
+
+def _network_config(options: NodeOptions, pod_cidr: str) -> PodNetworkConfig:
+    return PodNetworkConfig(
+        cluster_id=options.cluster_id,
+        node_name=options.name,
+        pod_cidr=pod_cidr,
+        cluster_cidr=options.network.cluster_cidr,
+        service_cidr=options.network.service_cidr,
+        cluster_dns=options.network.cluster_dns,
+        load_balancer_cidr=options.network.load_balancer_cidr,
+    )
+
+
+async def dismantle_node(options: NodeOptions) -> None:
+    """Remove what a node that runs no more has left on this machine: containers, network, rules and files."""
+    config = _network_config(options, await register(options.client, options.name))
+    await remove_node_pods(Owner(options.cluster_id, options.name), options.docker_host)
+    await NetlinkNetwork(config).destroy()
+    await _proxy_backend(options, config).destroy()
+    await asyncio.to_thread(remove_node_files, options.data_dir)
+
+
+def _proxy_backend(options: NodeOptions, config: PodNetworkConfig) -> ProxyBackend:
+    backend_options = ProxyBackendOptions(options.cluster_id, options.name, host_names.bridge_name(config))
+    return BACKENDS[choose_backend(backend_options)](backend_options)
 
 
 async def register(client: Client, name: str) -> str:
@@ -122,8 +144,7 @@ async def _run_network_parts(options: NodeOptions, config: PodNetworkConfig, kub
         ZoneConfig(options.network.cluster_domain, ranges, options.network.cluster_dns), InformerSources(informers)
     )
     dns = DnsServer(zone, Upstream((gateway, options.network.cluster_dns)))
-    backend_options = ProxyBackendOptions(options.cluster_id, options.name, host_names.bridge_name(config))
-    backend = BACKENDS[choose_backend(backend_options)](backend_options)
+    backend = _proxy_backend(options, config)
     async with dns.serve(gateway) as port, asyncio.TaskGroup() as group:
         view = NodeView(
             name=options.name,

@@ -5,7 +5,9 @@ It is most of the program, so the server loads it only once it answers requests.
 
 import asyncio
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minikube_py import ids
@@ -18,24 +20,29 @@ from minikube_py.cloud.catalog import PROVIDERS
 from minikube_py.cloud.protocol import NodeGroup, NodeGroupLimits
 from minikube_py.controllers.context import NODES, SERVICES, ControllerContext, ControllerOptions
 from minikube_py.controllers.runner import run_controllers
+from minikube_py.engine_nodes import GROUP as ENGINE_GROUP
+from minikube_py.engine_nodes import EngineNodes, EngineNodesOptions
 from minikube_py.kubelet.fake_node_group import GROUP, GROUP_LABEL, FakeNodeGroup
 from minikube_py.kubelet.fake_nodes import FakeNodes, FakeNodesOptions
-from minikube_py.node import NodeOptions, running_node
+from minikube_py.node import NodeOptions, dismantle_node, running_node
 from minikube_py.proxy.local_listeners import LocalListeners
 from minikube_py.reconciling.controller import run_controller
-from minikube_py.reconciling.informer import InformerSet
+from minikube_py.reconciling.informer import Informer, InformerSet
 from minikube_py.reconciling.leader import Election, Leader, Work
 from minikube_py.running_server import ApiParts, Server, start
 from minikube_py.scheduler.configuration.settings import DEFAULT_CONFIGURATION
 from minikube_py.scheduler.growth import CachedGrowthPlanner
 from minikube_py.scheduler.scheduler import Scheduler
 
+_NO_LABELS: Mapping[str, str] = {}
+
 
 async def start_parts(server: Server, made: ApiParts, group: asyncio.TaskGroup) -> None:
     """Start all of it in `group`."""
+    informers = InformerSet(made.api.client("system:kube-controller-manager"))
     simulated = _simulate_nodes(server, made.api)
-    groups = await _node_groups(server, made.api, simulated)
-    _start_controllers(server, made, group, simulated, groups)
+    groups = await _node_groups(server, made, group, simulated, informers.informer(NODES))
+    _start_controllers(server, made, group, informers, Machines(simulated, groups))
     if server.config.container_runtime != "fake":
         for name in server.config.node_names:
             start(group, _run_node(server, made, name), f"node {name}")
@@ -44,12 +51,22 @@ async def start_parts(server: Server, made: ApiParts, group: asyncio.TaskGroup) 
         start(group, simulated.run(), "fake nodes")
 
 
+@dataclass(frozen=True)
+class Machines:
+    """What the cloud provider of this machine has besides the first nodes."""
+
+    simulated: FakeNodes | None
+    groups: Sequence[NodeGroup]
+
+    def simulated_names(self) -> Collection[str]:
+        return self.simulated.names if self.simulated is not None else ()
+
+
 def _start_controllers(
-    server: Server, made: ApiParts, group: asyncio.TaskGroup, simulated: FakeNodes | None, groups: Sequence[NodeGroup]
+    server: Server, made: ApiParts, group: asyncio.TaskGroup, informers: InformerSet, machines: Machines
 ) -> None:
     api = made.api
     network = server.config.network
-    informers = InformerSet(api.client("system:kube-controller-manager"))
     services = informers.informer(SERVICES)
     scheduler_client = api.client("system:kube-scheduler")
     watched = InformerSet(scheduler_client)
@@ -62,10 +79,10 @@ def _start_controllers(
         cloud=PROVIDERS["local"](
             network.load_balancer_cidr,
             lambda: services.cache,
-            lambda: simulated.names if simulated is not None else (),
-            groups,
+            machines.simulated_names,
+            machines.groups,
         ),
-        growth=CachedGrowthPlanner(watched) if groups else None,
+        growth=CachedGrowthPlanner(watched) if machines.groups else None,
         scale_down_unneeded_seconds=server.config.scale_down_unneeded_seconds,
         remove_volume=server.nodes.remove_volume,
     )
@@ -101,8 +118,10 @@ def led(server: Server, client: Client, lease: str, work: Work) -> Coroutine[Any
 
 def _simulate_nodes(server: Server, api: Api) -> FakeNodes | None:
     config = server.config
-    names = (*(config.node_names if config.container_runtime == "fake" else ()), *config.fake_node_names)
-    if not names and config.autoscale_nodes is None:
+    is_fake = config.container_runtime == "fake"
+    names = (*(config.node_names if is_fake else ()), *config.fake_node_names)
+    grows = config.autoscale_nodes is not None and (is_fake or not config.node_names)
+    if not names and not grows:
         return None
     informers = InformerSet(api.client("system:mkube:fake-nodes", MASTERS))
     simulated = FakeNodes(FakeNodesOptions(names=names, client_for=api.node, informers=informers))
@@ -110,36 +129,53 @@ def _simulate_nodes(server: Server, api: Api) -> FakeNodes | None:
     return simulated
 
 
-async def _node_groups(server: Server, api: Api, simulated: FakeNodes | None) -> Sequence[NodeGroup]:
-    """The groups of simulated nodes that may grow and shrink."""
-    if simulated is None or server.config.autoscale_nodes is None:
+async def _node_groups(
+    server: Server, made: ApiParts, group: asyncio.TaskGroup, simulated: FakeNodes | None, nodes: Informer
+) -> Sequence[NodeGroup]:
+    """The group of nodes that may grow and shrink: of further nodes on the engine, or of simulated ones."""
+    config = server.config
+    if config.autoscale_nodes is None:
         return ()
-    selection = Selection(label_selector=f"{GROUP_LABEL}={GROUP}")
-    existing = (await api.admin().list(NODES, selection)).items
-    return (FakeNodeGroup(simulated, NodeGroupLimits(*server.config.autoscale_nodes), existing),)
+    limits = NodeGroupLimits(*config.autoscale_nodes)
+    is_real = config.container_runtime != "fake" and bool(config.node_names)
+    selection = Selection(label_selector=f"{GROUP_LABEL}={ENGINE_GROUP if is_real else GROUP}")
+    existing = (await made.api.admin().list(NODES, selection)).items
+    if is_real:
+        options = EngineNodesOptions(
+            limits=limits,
+            group_label=GROUP_LABEL,
+            run=lambda name: _run_node(server, made, name, {GROUP_LABEL: ENGINE_GROUP}),
+            dismantle=lambda name: dismantle_node(_node_options(server, made, name)),
+            first=lambda: nodes.cache.get("", config.node_names[0]),
+        )
+        return (EngineNodes(options, group, existing),)
+    return (FakeNodeGroup(simulated, limits, existing),) if simulated is not None else ()
 
 
-async def _run_node(server: Server, made: ApiParts, name: str) -> None:
+def _node_options(server: Server, made: ApiParts, name: str) -> NodeOptions:
+    return NodeOptions(
+        name=name,
+        client=made.api.node(name),
+        cluster_id=made.cluster_id,
+        data_dir=server.files.node_dir(name),
+        docker_host=server.config.docker_host,
+        network=server.config.network,
+        volumes_dir=server.files.volumes_dir,
+    )
+
+
+async def _run_node(server: Server, made: ApiParts, name: str, labels: Mapping[str, str] = _NO_LABELS) -> None:
     config, api = server.config, made.api
 
     async def on_gateway(address: str) -> None:
         """Pods reach the API on their node's bridge; the first node's is what the `kubernetes` Service points to."""
         if config.bind_address in ("0.0.0.0", "::"):
             return
-        await server.stack.enter_async_context(api.server.serve_https(address, server.port, server.ssl_context))
+        await stack.enter_async_context(api.server.serve_https(address, server.port, server.ssl_context))
         if config.bind_address in ("127.0.0.1", "::1") and name == config.node_names[0]:
             await publish_api_endpoint(api.admin(), address, server.port)
 
-    options = NodeOptions(
-        name=name,
-        client=api.node(name),
-        cluster_id=made.cluster_id,
-        data_dir=server.files.node_dir(name),
-        docker_host=config.docker_host,
-        network=config.network,
-        volumes_dir=server.files.volumes_dir,
-        on_gateway=on_gateway,
-    )
-    async with running_node(options) as kubelet:
+    options = replace(_node_options(server, made, name), labels=labels, on_gateway=on_gateway)
+    async with AsyncExitStack() as stack, running_node(options) as kubelet:
         with server.nodes.connected(name, kubelet):
             await asyncio.Event().wait()

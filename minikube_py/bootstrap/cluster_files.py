@@ -51,8 +51,13 @@ class ClusterFiles:
         """Where the volumes that claims were given keep their data."""
         return self.data_dir / "volumes"
 
+    @property
+    def nodes_dir(self) -> Path:
+        """Where every node that ever ran here has its directory."""
+        return self.data_dir / "nodes"
+
     def node_dir(self, node_name: str) -> Path:
-        return self.data_dir / "nodes" / node_name
+        return self.nodes_dir / node_name
 
     def exists(self) -> bool:
         return self.identity_file.exists()

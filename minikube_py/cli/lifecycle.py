@@ -94,7 +94,7 @@ def delete(data_dir: Path, docker_host: str, volumes: bool, yes: bool) -> None:
     record = stop_server(files)
     if _uses_docker(record):
         asyncio.run(_remove_everything(files.cluster_id(), _engine(record, docker_host)))
-    _remove_data(files, record, keep_volumes=not volumes)
+    _remove_data(files, keep_volumes=not volumes)
     click.echo("Deleted.")
 
 
@@ -115,10 +115,10 @@ async def _remove_everything(cluster_id: str, docker_host: str) -> None:
         raise click.ClickException(f"Docker could not be cleaned up: {failure.message}") from None
 
 
-def _remove_data(files: ClusterFiles, record: ServerRecord | None, *, keep_volumes: bool) -> None:
+def _remove_data(files: ClusterFiles, *, keep_volumes: bool) -> None:
     """Everything in the data directory; volumes of claims stay unless they are to go."""
-    for name in record.node_names if record else ():
-        remove_node_files(files.node_dir(name))
+    for directory in _children(files.nodes_dir):
+        remove_node_files(directory)
     kept = files.volumes_dir if keep_volumes and any(_children(files.volumes_dir)) else None
     for entry in _children(files.data_dir):
         if entry == kept:

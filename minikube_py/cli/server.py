@@ -27,7 +27,7 @@ _FOR_EVER = timedelta(days=36500)
     default="",
     show_default="off",
     metavar="MIN:MAX",
-    help="Add simulated nodes for pods that fit nowhere, and remove empty ones.",
+    help="Add nodes for pods that fit nowhere, and remove empty ones.",
 )
 @flag(
     "--scale-down-unneeded-time",

@@ -19,9 +19,18 @@ async def remove_pods(cluster_id: str, docker_host: str = "") -> int:
 
     Containers that somebody else made are left alone whatever they are called: only labels count.
     """
+    return await _remove_pods([f"{label.CLUSTER}={cluster_id}"], docker_host)
+
+
+async def remove_node_pods(owner: label.Owner, docker_host: str = "") -> int:
+    """The same for one node."""
+    return await _remove_pods(owner.filters(), docker_host)
+
+
+async def _remove_pods(labels: list[str], docker_host: str) -> int:
     engine = DockerEngine(docker_host)
     try:
-        return await _remove_containers(engine, cluster_id)
+        return await _remove_containers(engine, labels)
     except EngineError as error:
         raise RuntimeFailure("RuntimeUnavailable", error.message) from error
     finally:
@@ -32,7 +41,7 @@ async def remove_everything(cluster_id: str, docker_host: str = "") -> None:
     """Containers, volumes, networks and unused images with mkube's labels. Raises RuntimeFailure."""
     engine = DockerEngine(docker_host)
     try:
-        await _remove_containers(engine, cluster_id)
+        await _remove_containers(engine, [f"{label.CLUSTER}={cluster_id}"])
         await engine.lifecycle(lambda client: _remove_volumes_and_networks(client, cluster_id))
         await engine.lifecycle(_remove_images)
     except EngineError as error:
@@ -63,8 +72,8 @@ async def _remove_tables(prefix: str) -> None:
         await run_tool(["nft", "-f", "-"], "".join(f"delete table ip {name}\n" for name in doomed))
 
 
-async def _remove_containers(engine: DockerEngine, cluster_id: str) -> int:
-    filters = {"label": f"{label.CLUSTER}={cluster_id}"}
+async def _remove_containers(engine: DockerEngine, labels: list[str]) -> int:
+    filters = {"label": labels}
     listed = await engine.lifecycle(lambda client: client.containers(all=True, filters=filters))
     # Containers before the sandboxes whose namespaces they use.
     for is_sandbox in (False, True):
