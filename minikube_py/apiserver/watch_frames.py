@@ -39,12 +39,12 @@ async def _frames(
         async for events in watch.batches():
             for start in range(0, len(events), _PIECE_EVENTS):
                 piece = events[start : start + _PIECE_EVENTS]
+                if len(piece) == _PIECE_EVENTS:
+                    await turns.next()
                 frames = b"".join([write(event) for event in piece])
                 counts.events += len(piece)
                 counts.size += len(frames)
                 yield frames
-                if len(piece) == _PIECE_EVENTS:
-                    await turns.next()
     except ApiError as error:
         yield _encoded("ERROR", error.to_status(), form)
     finally:
