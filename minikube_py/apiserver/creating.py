@@ -77,6 +77,8 @@ async def _store(call: ApiCall, obj: Object, request: AdmissionRequest, *, is_ap
     with Allocating(allocation, keep=not call.dry_run):
         await validated(call, lambda: validate_create(kind, obj))
         await admit(call, request)
+        if kind.rules.warnings is not None:
+            call.warnings.extend(kind.rules.warnings(obj))
         if not is_applied:
             metadata.pop("managedFields", None)
             await run_step(call, record_manager, call, None, obj)

@@ -40,11 +40,12 @@ async def patch_with(call: ApiCall, form: UpdateForm) -> Answer:
 def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
     """A function from the stored object to the patched one, checked against the schema."""
     document = call.body.tree()
+    already_told = len(call.warnings)
     kind = call.kind
 
     def produce(old: Object) -> Object:
         new = patch_tree(old, document, media_type, None if kind.custom else schema_node(kind))
-        del call.warnings[:]
+        del call.warnings[already_told:]
         check_body(call, new, kind.gvk)
         try:
             check_patched(call, new)

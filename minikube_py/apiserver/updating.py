@@ -163,9 +163,17 @@ class _Attempt:
                 await admit(call, self.request)
             if is_same(new, old) and not is_finished(new, old) and call.context.records.is_as_stored(kind, self.record):
                 return Answer(new, self.record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
+            if new["metadata"].get("generation") != old["metadata"].get("generation"):
+                self._warn()
             if not is_applied:
                 await run_step(call, record_manager, call, old, new, self.form.subresource)
             return answer(call, new, await self._replace())
+
+    def _warn(self) -> None:
+        """What people should know of the desired state. Pods are changed by programs, at a rate that forbids it."""
+        rules = self.call.kind.rules
+        if rules.warnings is not None and (self.call.kind.group, self.call.kind.kind) != ("", "Pod"):
+            self.call.warnings.extend(rules.warnings(self.new))
 
     async def _replace(self) -> Record | None:
         """Stores the new state, or removes the object when this write let go of its last finalizer."""

@@ -82,6 +82,7 @@ class KindRules:
     fields          field-selector values beyond metadata.name and metadata.namespace, all of them, as strings.
     deprecation     the warning that every request for the kind earns, or ''.
     field_aliases   other names of the stored kind's `fields` in this version: alias to field.
+    warnings        what clients are told of a new object, and of a changed one whose generation rose (pods: new ones).
     status_changes_metadata  False where a write of the status leaves labels, annotations and finalizers as they were.
     to_storage, from_storage  convert between the served version and the stored one, in place; None when equal.
     """
@@ -103,6 +104,7 @@ class KindRules:
     allows_create_on_update: bool = False
     allows_unconditional_update: bool = True
     status_changes_metadata: bool = True
+    warnings: Callable[[Object], list[str]] | None = None
     deprecation: str = ""
     default_grace_seconds: Callable[[Object], int] | None = None
     name_check: Callable[[str], list[str]] | None = None

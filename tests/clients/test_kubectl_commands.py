@@ -61,6 +61,11 @@ class Namespace:
     def __call__(self, *arguments: str, text: str | None = None, check: bool = True) -> str:
         return self.server.kubectl("--namespace", self.name, *arguments, text=text, check=check)
 
+    def errors(self, *arguments: str) -> str:
+        """What a command that succeeds says on standard error."""
+        command = [self.server.kubectl_program, "--kubeconfig", str(self.server.kubeconfig), "-n", self.name]
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, timeout=60).stderr
+
     def json(self, *arguments: str) -> "dict[str, object]":
         found: dict[str, object] = json.loads(self(*arguments, "-o", "json"))
         return found
@@ -377,3 +382,17 @@ def test_definitions_that_keep_everything(kubectl: Namespace) -> None:
         matches(kubectl("explain", "waldos"), r"DESCRIPTION:.*preserve-unknown-properties in nested field for Testing")
         outside = kubectl("create", "-f", "-", text=custom("waldo", ',"other":1'), check=False)
         assert 'unknown field "other"' in outside
+
+
+def test_warnings(kubectl: Namespace) -> None:
+    """A rollout with something odd in it works, and says what is odd; an update that leaves it as it is does not."""
+    odd = ["--overrides", '{"spec":{"nodeSelector":{"beta.kubernetes.io/os":"linux"}}}']
+    warning = (
+        'Warning: spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead'
+    )
+    assert warning in kubectl.errors("run", "odd", "--image=x", *odd)
+    assert kubectl.errors("label", "pod", "odd", "a=b") == ""
+    kubectl("create", "deployment", "web", "--image=x", "--replicas=0")
+    patch = '{"spec":{"template":{"spec":{"nodeSelector":{"beta.kubernetes.io/os":"linux"}}}}}'
+    assert "Warning: spec.template.spec.nodeSelector" in kubectl.errors("patch", "deploy", "web", "-p", patch)
+    assert kubectl.errors("annotate", "deploy", "web", "a=b") == ""

@@ -13,6 +13,7 @@ from minikube_py.resources.apps.workload_rules import (
     validate_counts,
     validate_selector_and_template,
 )
+from minikube_py.resources.core import pod_warnings
 from minikube_py.resources.core.pod_template import default_pod_template
 from minikube_py.resources.fields import FieldErrors
 from minikube_py.resources.kind import KindRules
@@ -107,6 +108,7 @@ def row(daemon_set: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=lambda obj: pod_warnings.of_template(obj, "spec", "template"),
     default=default,
     prepare_create=prepare_create,
     validate=validate,

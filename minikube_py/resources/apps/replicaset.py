@@ -12,6 +12,7 @@ from minikube_py.resources.apps.workload_rules import (
     validate_parts,
     validate_selector_and_template,
 )
+from minikube_py.resources.core import pod_warnings
 from minikube_py.resources.core.pod_template import default_pod_template
 from minikube_py.resources.core.replicationcontroller import REPLICA_COLUMNS, replica_cells, replica_fields
 from minikube_py.resources.fields import FieldErrors
@@ -53,6 +54,7 @@ def row(obj: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=pod_warnings.of_workload("spec", "template"),
     default=default,
     prepare_create=prepare_create,
     validate=validate,

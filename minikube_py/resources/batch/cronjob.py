@@ -8,6 +8,7 @@ from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import format_label_selector
 from minikube_py.resources.batch.cron import schedule_problem
 from minikube_py.resources.batch.job_rules import validate_job_spec
+from minikube_py.resources.core import pod_warnings
 from minikube_py.resources.core.pod_template import default_pod_template
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
@@ -124,6 +125,7 @@ def row(cron_job: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=lambda obj: pod_warnings.of_template(obj, "spec", "jobTemplate", "spec", "template"),
     default=default,
     prepare_create=prepare_create,
     validate=validate,

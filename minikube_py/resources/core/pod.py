@@ -3,7 +3,7 @@
 from minikube_py import clock
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
-from minikube_py.resources.core import pod_table
+from minikube_py.resources.core import pod_table, pod_warnings
 from minikube_py.resources.core.container_rules import validate_image_spacing
 from minikube_py.resources.core.pod_defaults import default_pod
 from minikube_py.resources.core.pod_qos import qos_class
@@ -181,6 +181,7 @@ def fields(pod: Object) -> dict[str, str]:
 
 
 RULES = KindRules(
+    warnings=pod_warnings.of_pod,
     default=default_pod,
     prepare_create=prepare_create,
     validate=validate,

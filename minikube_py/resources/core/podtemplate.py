@@ -4,6 +4,7 @@ from typing import Any
 
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
+from minikube_py.resources.core import pod_warnings
 from minikube_py.resources.core.pod_template import default_pod_template, validate_pod_template
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
@@ -29,6 +30,7 @@ def row(obj: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=lambda obj: pod_warnings.of_template(obj, "template"),
     default=default,
     validate=validate,
     validate_update=validate_update,

@@ -4,6 +4,7 @@ from typing import Any
 
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
+from minikube_py.resources.core import pod_warnings
 from minikube_py.resources.core.pod_template import (
     default_pod_template,
     validate_pod_template,
@@ -119,6 +120,7 @@ def replica_fields(obj: Object) -> dict[str, str]:
 
 
 RULES = KindRules(
+    warnings=pod_warnings.of_workload("spec", "template"),
     default=default,
     prepare_create=prepare_create,
     validate=validate,
