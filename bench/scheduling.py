@@ -162,7 +162,7 @@ async def report(workload: Workload, nodes: int, api: Api) -> None:
         f"{workload.name:24} {nodes:6,} nodes {count:6,} pods  {rate:7.0f} pods/s   "
         f"kube-scheduler {threshold:4.0f} at {workload.at:6,}: {rate / threshold:5.1f} x   "
         f"created in {created:5.1f} s, bound {seconds:5.1f} s, Running {started:5.1f} s   "
-        f"server's CPU a pod {used:5.2f} ms   peak {api.memory_mib():5.0f} MiB",
+        f"server's CPU a pod {used:5.2f} ms ({1000 / used:.0f} pods/s a core)   peak {api.memory_mib():5.0f} MiB",
         flush=True,
     )
 

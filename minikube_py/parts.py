@@ -70,6 +70,7 @@ def _start_controllers(
     services = informers.informer(SERVICES)
     scheduler_client = api.client("system:kube-scheduler")
     watched = InformerSet(scheduler_client)
+    scheduling = server.scheduling or DEFAULT_CONFIGURATION
     options = ControllerOptions(
         cluster_cidr=network.cluster_cidr,
         service_cidr=network.service_cidr,
@@ -82,7 +83,7 @@ def _start_controllers(
             machines.simulated_names,
             machines.groups,
         ),
-        growth=CachedGrowthPlanner(watched) if machines.groups else None,
+        growth=CachedGrowthPlanner(watched, scheduling.profiles) if machines.groups else None,
         scale_down_unneeded_seconds=server.config.scale_down_unneeded_seconds,
         remove_volume=server.nodes.remove_volume,
     )
@@ -101,7 +102,7 @@ def _start_controllers(
     running: list[Scheduler] = []
 
     def schedule() -> Coroutine[Any, Any, None]:
-        running[:] = [Scheduler(scheduler_client, watched, server.scheduling or DEFAULT_CONFIGURATION)]
+        running[:] = [Scheduler(scheduler_client, watched, scheduling)]
         return running[0].run()
 
     start(group, led(server, scheduler_client, "kube-scheduler", schedule), "scheduler")

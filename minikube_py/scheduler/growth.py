@@ -1,14 +1,16 @@
 """Answers, with the scheduler's own decisions on a snapshot made for it, which pending pods new nodes would take."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from minikube_py.cloud.protocol import GrowthAnswer, GrowthQuestion
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import controller_of
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.resources.kind import GVR
+from minikube_py.scheduler.changes import scheduler_of
 from minikube_py.scheduler.decide import Decision, decide
 from minikube_py.scheduler.pod_info import PodInfo, read_pod
+from minikube_py.scheduler.profile import DEFAULT_PROFILE, Profile, by_name
 from minikube_py.scheduler.snapshot import Owners, Snapshot, Storage
 from minikube_py.scheduler.views import CachedOwners, CachedStorage
 
@@ -20,7 +22,8 @@ _NAMESPACES = GVR("", "v1", "namespaces")
 class CachedGrowthPlanner:
     """Implements GrowthPlanner over the scheduler's informers."""
 
-    def __init__(self, informers: InformerSet) -> None:
+    def __init__(self, informers: InformerSet, profiles: Sequence[Profile] = (DEFAULT_PROFILE,)) -> None:
+        self._profiles = profiles
         self._storage: Storage = CachedStorage(informers)
         self._owners: Owners = CachedOwners(informers)
         self._pods = informers.informer(_PODS)
@@ -32,11 +35,15 @@ class CachedGrowthPlanner:
         for namespace in self._namespaces.cache:
             metadata = namespace["metadata"]
             snapshot.counts.set_namespace(metadata["name"], metadata.get("labels") or {})
-        return plan_growth(snapshot, self._nodes.cache, self._pods.cache, question)
+        return plan_growth(snapshot, self._nodes.cache, self._pods.cache, question, self._profiles)
 
 
 def plan_growth(
-    snapshot: Snapshot, nodes: Iterable[Object], pods: Iterable[Object], question: GrowthQuestion
+    snapshot: Snapshot,
+    nodes: Iterable[Object],
+    pods: Iterable[Object],
+    question: GrowthQuestion,
+    profiles: Sequence[Profile] = (DEFAULT_PROFILE,),
 ) -> GrowthAnswer:
     """The same over an empty snapshot, which is filled with the nodes and the pods on them."""
     for node in nodes:
@@ -44,13 +51,14 @@ def plan_growth(
     for pod in pods:
         if pod["spec"].get("nodeName") and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
             snapshot.add_pod(read_pod(pod))
-    return _Search(snapshot, question).run()
+    return _Search(snapshot, question, profiles).run()
 
 
 class _Search:
     """One question: places the pods one by one and adds a node for each that fits nowhere else."""
 
-    def __init__(self, snapshot: Snapshot, question: GrowthQuestion) -> None:
+    def __init__(self, snapshot: Snapshot, question: GrowthQuestion, profiles: Sequence[Profile]) -> None:
+        self._profiles = by_name(profiles)
         self._snapshot = snapshot
         self._question = question
         self._made = 0
@@ -68,7 +76,7 @@ class _Search:
             if alike and alike in self._hopeless:
                 reasons[pod.uid] = self._hopeless[alike]
                 continue
-            decision = decide(self._snapshot, pod)
+            decision = self._decide(pod)
             if not decision.node_name:
                 decision, why = self._try_new_node(pod)
                 if not decision.node_name:
@@ -79,10 +87,14 @@ class _Search:
             self._snapshot.add_pod(pod)
         return GrowthAnswer(len(self._new), frozenset(helped), frozenset(placed), reasons)
 
+    def _decide(self, pod: PodInfo) -> Decision:
+        profile = self._profiles.get(scheduler_of(pod.obj), DEFAULT_PROFILE)
+        return decide(self._snapshot, pod, profile=profile)
+
     def _try_new_node(self, pod: PodInfo) -> tuple[Decision, tuple[str, ...]]:
         """Where the pod goes with one node more; without a place, the reasons (() when there may be no more nodes)."""
         name = self._add_node()
-        decision = decide(self._snapshot, pod)
+        decision = self._decide(pod)
         if decision.node_name and len(self._new) < self._question.most:
             self._new.add(name)
             return decision, ()
