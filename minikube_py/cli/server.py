@@ -138,7 +138,7 @@ def server(
         raise click.UsageError(str(error)) from None
     from minikube_py.server import run_server  # noqa: PLC0415 (a wrong flag is told without loading the server)
 
-    # uvloop knows no netlink sockets, which a real node's pod network needs.
+    # Not with real nodes yet: uvloop fails where a host tool ends before it has read its input (netlink is in threads).
     has_real_nodes = config.container_runtime == "docker" and bool(config.node_names)
     run_until_signal(run_server(config), log_level, may_use_uvloop=not has_real_nodes)
 
