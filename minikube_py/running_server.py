@@ -28,13 +28,17 @@ class ApiParts:
     cluster_id: str
 
 
+NODES_CONNECT_SECONDS = 15.0
+"""How long after a start a request for a node that has not connected yet waits for it."""
+
+
 class Server:
     """What `run_server` works on."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
         self.files = ClusterFiles(config.data_dir)
-        self.nodes = ConnectedNodes()
+        self.nodes = ConnectedNodes(NODES_CONNECT_SECONDS)
         self.stack = AsyncExitStack()
         self.port = config.https_listen_port
         self.is_ready = False

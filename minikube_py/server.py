@@ -50,6 +50,7 @@ async def run_server(config: ServerConfig) -> None:
             raise RuntimeError(problem)
         config = replace(config, network=_settled_network(config))
     server = Server(config)
+    server.nodes.begin()
     server.shares_store = is_shared(config.datastore_endpoint)
     if config.kube_scheduler_config is not None:
         from minikube_py.scheduling_file import read_scheduling  # noqa: PLC0415 (the scheduler is loaded after the API)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class Chunk(NamedTuple):
@@ -119,3 +119,18 @@ class NodeConnections(Protocol):
     """Finds the connection to a node by its name."""
 
     def find(self, node_name: str) -> NodeConnection | None: ...
+
+
+@runtime_checkable
+class ExpectedConnections(Protocol):
+    """Connections of which some are still about to be made."""
+
+    async def expect(self, node_name: str) -> NodeConnection | None:
+        """The connection, once it is there; None for a node that is not about to connect."""
+        ...
+
+
+async def reach(nodes: NodeConnections, node_name: str) -> NodeConnection | None:
+    """The connection to a node, also to one that is just connecting: a server answers before its nodes are back."""
+    found = nodes.find(node_name)
+    return await nodes.expect(node_name) if found is None and isinstance(nodes, ExpectedConnections) else found

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -103,8 +104,11 @@ def server(engine: Engine, tmp_path: Path) -> Iterator[TestServer]:
 def ready_pods(server: TestServer) -> list[tuple[str, str]]:
     """(name, address) of the pods that are Ready."""
     pods = json.loads(server.kubectl("get", "pods", "-l", "app=web", "-o", "json"))["items"]
-    ready = [p for p in pods for c in p["status"]["conditions"] if (c["type"], c["status"]) == ("Ready", "True")]
-    return sorted((p["metadata"]["name"], p["status"]["podIP"]) for p in ready)
+    return sorted((p["metadata"]["name"], p["status"]["podIP"]) for p in pods if is_ready(p))
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    return any((c["type"], c["status"]) == ("Ready", "True") for c in pod["status"].get("conditions", ()))
 
 
 def answer(server: TestServer) -> str:

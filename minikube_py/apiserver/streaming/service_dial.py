@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from minikube_py import ids
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.streaming.proxied_http import dial_address
-from minikube_py.client.node_connection import ByteStream
+from minikube_py.client.node_connection import ByteStream, reach
 from minikube_py.objects.errors import ApiError, BadRequest, NotFound, Object, ServiceUnavailable
 from minikube_py.resources.kind import GVR
 
@@ -30,7 +30,7 @@ async def dial_pod(context: ServerContext, pod: Object, port: int) -> Backend:
     name = (pod.get("spec") or {}).get("nodeName")
     if not name:
         raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
-    node = context.nodes.find(name)
+    node = await reach(context.nodes, name)
     if node is None:
         raise ServiceUnavailable(f'node "{name}" is not connected')
     try:

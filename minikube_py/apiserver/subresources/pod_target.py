@@ -3,7 +3,7 @@
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.reads import find
 from minikube_py.apiserver.writes import admission_request, admit, mutate
-from minikube_py.client.node_connection import ContainerAddress, NodeConnection
+from minikube_py.client.node_connection import ContainerAddress, NodeConnection, reach
 from minikube_py.objects.errors import BadRequest, Object, ServiceUnavailable
 
 _KINDS = ("containers", "initContainers", "ephemeralContainers")
@@ -37,12 +37,12 @@ def _choose(pod: str, known: dict[str, list[str]]) -> str:
     return text
 
 
-def node_of(call: ApiCall, pod: Object) -> NodeConnection:
+async def node_of(call: ApiCall, pod: Object) -> NodeConnection:
     """The connection to the pod's node. Raises BadRequest for a pod without one, ServiceUnavailable."""
     name = (pod.get("spec") or {}).get("nodeName")
     if not name:
         raise BadRequest(f"pod {pod['metadata']['name']} does not have a host assigned")
-    connection = call.context.nodes.find(name)
+    connection = await reach(call.context.nodes, name)
     if connection is None:
         raise ServiceUnavailable(f'node "{name}" is not connected')
     return connection

@@ -42,4 +42,5 @@ async def _serve(call: ApiCall, command: tuple[str, ...], kind: str) -> None:
         options["command"] = list(command)
     await admit_connection(call, options)
     request = StreamRequest(target, command, stdin, stdout, stderr, tty)
-    await serve_command(call.http, request, node_of(call, pod).open_stream)
+    node = await node_of(call, pod)
+    await serve_command(call.http, request, node.open_stream)

@@ -25,7 +25,8 @@ async def log(call: ApiCall) -> Answer | None:
         stream = await call.http.start(200, _TEXT)
         await stream.finish()
         return None
-    await _send(call, node_of(call, pod).logs(request))
+    node = await node_of(call, pod)
+    await _send(call, node.logs(request))
     return None
 
 

@@ -14,7 +14,7 @@ async def forward(call: ApiCall) -> Answer | None:
     if phase != "Running":
         raise BadRequest(f"unable to forward port because pod is not running. Current status={phase or 'Pending'}")
     await admit_connection(call, {"kind": "PodPortForwardOptions", "apiVersion": "v1"})
-    node, uid = node_of(call, pod), pod["metadata"]["uid"]
+    node, uid = await node_of(call, pod), pod["metadata"]["uid"]
 
     async def dial(port: int) -> ByteStream:
         return await node.dial(uid, port)

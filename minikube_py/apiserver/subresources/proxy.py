@@ -19,7 +19,7 @@ from minikube_py.apiserver.streaming.proxied_http import (
 )
 from minikube_py.apiserver.streaming.service_dial import Backend, dial_pod, dial_service
 from minikube_py.apiserver.subresources.pod_target import admit_connection
-from minikube_py.client.node_connection import ByteStream
+from minikube_py.client.node_connection import ByteStream, reach
 from minikube_py.objects.errors import BadRequest, NotFound, Object, ServiceUnavailable
 from minikube_py.prometheus import CONTENT_TYPE
 from minikube_py.resources.kind import GVR
@@ -166,7 +166,7 @@ def _first_port(pod: Object) -> int | None:
 async def _answer_for_node(call: ApiCall, path: str) -> None:
     """The parts of a kubelet's API that clients read through the server."""
     name = call.info.name.partition(":")[0]
-    node = call.context.nodes.find(name)
+    node = await reach(call.context.nodes, name) if call.context.reader.get(_NODES, name) is not None else None
     if node is None:
         if call.context.reader.get(_NODES, name) is None:
             raise NotFound.of("", "nodes", name)

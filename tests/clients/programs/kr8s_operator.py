@@ -52,21 +52,27 @@ async def serve(site: Any) -> None:
 async def follow_sites() -> None:
     async for event, site in kr8s.asyncio.watch(Site, namespace="default"):
         if event != "DELETED":
-            await serve(site)
+            with contextlib.suppress(kr8s.NotFoundError):  # it went meanwhile
+                await serve(site)
 
 
 async def follow_deployments() -> None:
     async for event, owned in kr8s.asyncio.watch("deployments", namespace="default", label_selector="site"):
-        site = await Site({"metadata": {"name": owned.name, "namespace": owned.namespace}})
-        if not await site.exists():
-            continue
-        await site.refresh()
-        if event == "DELETED":
-            await serve(site)
-            continue
-        ready = owned.status.get("readyReplicas", 0)
-        condition = {"type": "Ready", "status": str(ready == site.spec.replicas), "reason": "Counted"}
-        await site.patch({"status": {"ready": ready, "conditions": [condition]}}, subresource="status")
+        with contextlib.suppress(kr8s.NotFoundError):  # the site went meanwhile
+            await count(event, owned)
+
+
+async def count(event: str, owned: Any) -> None:
+    site = await Site({"metadata": {"name": owned.name, "namespace": owned.namespace}})
+    if not await site.exists():
+        return
+    await site.refresh()
+    if event == "DELETED":
+        await serve(site)
+        return
+    ready = owned.status.get("readyReplicas", 0)
+    condition = {"type": "Ready", "status": str(ready == site.spec.replicas), "reason": "Counted"}
+    await site.patch({"status": {"ready": ready, "conditions": [condition]}}, subresource="status")
 
 
 async def main() -> None:
