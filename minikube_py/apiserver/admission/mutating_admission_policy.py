@@ -4,11 +4,10 @@ Source: the "Mutating Admission Policy" page; texts as in apiserver pkg/admissio
 """
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from minikube_py.apiserver.admission.context import Plugin, refuse
-from minikube_py.apiserver.admission.matching import is_exempt
+from minikube_py.apiserver.admission.context import refuse
+from minikube_py.apiserver.admission.policies.plugin import PolicyPlugin
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.admission.reinvocation import Reinvocation
 from minikube_py.objects.errors import ApiError, Forbidden
@@ -16,31 +15,19 @@ from minikube_py.resources.kind import GVR
 
 if TYPE_CHECKING:
     from minikube_py.apiserver.admission.expressions import Inputs
-    from minikube_py.apiserver.admission.policies.hooks import PolicyHooks
     from minikube_py.apiserver.admission.policies.invocations import Invocation
 
-POLICIES = GVR("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies")
 
 
-class MutatingAdmissionPolicy(Plugin):
+class MutatingAdmissionPolicy(PolicyPlugin):
     name = "MutatingAdmissionPolicy"
-
-    @cached_property
-    def _hooks(self) -> "PolicyHooks":
-        from minikube_py.apiserver.admission.policies.hooks import PolicyHooks  # noqa: PLC0415  brings the evaluator
-
-        return PolicyHooks(self.reader, POLICIES, "mutatingadmissionpolicybindings", self.context.equivalents)
+    policies = GVR("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies")
+    bindings = "mutatingadmissionpolicybindings"
 
     async def mutate(self, request: AdmissionRequest) -> None:
-        if not self.reader.changed_at(POLICIES) or is_exempt(request):
-            return
-        hooks = self._hooks.relevant(request)
-        if hooks:
-            from minikube_py.apiserver.admission.policies.invocations import invocations  # noqa: PLC0415
-
-            found = list(invocations(hooks, request, self.context.equivalents))
-            if found:
-                await self._run(request, found)
+        found = self.invocations(request)
+        if found:
+            await self._run(request, found)
 
     async def _run(self, request: AdmissionRequest, found: "list[Invocation]") -> None:
         from minikube_py.apiserver.admission.expressions import Inputs  # noqa: PLC0415

@@ -4,23 +4,20 @@ Source: the "Validating Admission Policy" page; texts as in apiserver pkg/admiss
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from minikube_py.apiserver.admission.context import Plugin, refuse
-from minikube_py.apiserver.admission.matching import is_exempt
+from minikube_py.apiserver.admission.context import refuse
+from minikube_py.apiserver.admission.policies.plugin import PolicyPlugin
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.objects.errors import ApiError
 from minikube_py.resources.kind import GVR
 
 if TYPE_CHECKING:
-    from minikube_py.apiserver.admission.policies.hooks import PolicyHooks
     from minikube_py.apiserver.admission.policies.invocations import Invocation
     from minikube_py.apiserver.admission.policies.validating import Denial, Outcome
 
-POLICIES = GVR("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
 _CODES = {"Forbidden": 403, "Unauthorized": 401, "RequestEntityTooLarge": 413}
 _FAILURE_KEY = "validation.policy.admission.k8s.io/validation_failure"
 _LONGEST_ANNOTATION = 10 * 1024
@@ -38,25 +35,15 @@ class _Findings:
             self.denial = (message, reason or "Invalid")
 
 
-class ValidatingAdmissionPolicy(Plugin):
+class ValidatingAdmissionPolicy(PolicyPlugin):
     name = "ValidatingAdmissionPolicy"
-
-    @cached_property
-    def _hooks(self) -> "PolicyHooks":
-        from minikube_py.apiserver.admission.policies.hooks import PolicyHooks  # noqa: PLC0415  brings the evaluator
-
-        return PolicyHooks(self.reader, POLICIES, "validatingadmissionpolicybindings", self.context.equivalents)
+    policies = GVR("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies")
+    bindings = "validatingadmissionpolicybindings"
 
     async def validate(self, request: AdmissionRequest) -> None:
-        if not self.reader.changed_at(POLICIES) or is_exempt(request):
-            return
-        hooks = self._hooks.relevant(request)
-        if hooks:
-            from minikube_py.apiserver.admission.policies.invocations import invocations  # noqa: PLC0415
-
-            found = list(invocations(hooks, request, self.context.equivalents))
-            if found:
-                await self._decide(request, found)
+        found = self.invocations(request)
+        if found:
+            await self._decide(request, found)
 
     async def _decide(self, request: AdmissionRequest, found: "list[Invocation]") -> None:
         from minikube_py.apiserver.admission.expressions import Inputs, off_the_loop_when_long  # noqa: PLC0415

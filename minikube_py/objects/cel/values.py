@@ -4,6 +4,7 @@ null, bool, int, double, string, bytes, list, map, timestamp and duration are No
 dict, datetime and timedelta, so an API object is a value as it stands. Source: the CEL language definition.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -146,15 +147,16 @@ class Opaque:
     cel_type = ""
 
 
-class LazyMap:
+class LazyMap(ABC):
     """A map whose values are computed when they are first asked for: `variables`."""
 
+    @abstractmethod
     def select(self, key: str) -> Any:
         """Raises CelError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def names(self) -> frozenset[str]:
-        raise NotImplementedError
+        """The keys."""
 
 
 _TYPE_NAMES: dict[type, str] = {
