@@ -22,7 +22,6 @@ from minikube_py.objects.errors import ServiceUnavailable
 
 Dial = Callable[[AggregatedApi], Awaitable[ByteStream]]
 
-_IDENTITY = "x-remote-"
 _MAX_WHOLE_BYTES = 64 * 1024
 
 
@@ -78,7 +77,7 @@ def _proxied(api: AggregatedApi, request: HttpRequest) -> ProxiedRequest:
         request.method,
         f"{path}?{query}" if query else path,
         api.server_name,
-        {name: value for name, value in headers.items() if not name.startswith(_IDENTITY)},
+        headers,
         request.exchange.body_chunks(),
         content_length=int(length) if length is not None and length.isdigit() else None,
         has_body=length not in (None, "0") or "transfer-encoding" in headers,

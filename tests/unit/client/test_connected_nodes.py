@@ -12,10 +12,13 @@ from tests.support.virtual_time import virtual_time
 async def test_a_node_that_is_about_to_connect_is_waited_for() -> None:
     nodes, node = ConnectedNodes(patience=15), _Node()
     nodes.begin()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     asked = asyncio.create_task(reach(nodes, "n"))
     await asyncio.sleep(5)
     with nodes.connected("n", node):
         assert await asked is node
+        assert loop.time() - began == 5
         assert await reach(nodes, "n") is node
 
 
