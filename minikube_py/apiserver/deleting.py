@@ -6,8 +6,8 @@ from datetime import timedelta
 from minikube_py import clock
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.keys import key_of
-from minikube_py.apiserver.query_options import check_dry_run, check_list_options, number
-from minikube_py.apiserver.selecting import selection_of
+from minikube_py.apiserver.query_options import check_dry_run, number
+from minikube_py.apiserver.reads import read_many
 from minikube_py.apiserver.writes import admission_request, admit, allocator_of, draft, mutate
 from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
 from minikube_py.objects.meta import deep_copy
@@ -62,14 +62,9 @@ async def delete_collection(call: ApiCall) -> Answer:
     """DELETE of a collection: one object after the other, each as a delete of its own; the answer lists them."""
     options = read_options(call)
     context, kind = call.context, call.kind
-    selection = selection_of(call)
-    check_list_options(call.query)
-    page = context.store.list(kind.store_resource, call.info.namespace)
-    chosen = list(selection.choose(page.records))
-    if kind.custom:
-        await context.conversions.ready(kind, chosen)
+    listing = await read_many(call)
     items: list[Object] = []
-    for record in chosen:
+    for record in listing.records:
         one = replace(call, info=replace(call.info, name=record.key.name, namespace=record.key.namespace))
         item = context.records.shared(kind, record)
         try:
@@ -79,7 +74,7 @@ async def delete_collection(call: ApiCall) -> Answer:
         items.append(item)
     return Answer({
         "kind": f"{kind.kind}List", "apiVersion": kind.api_version,
-        "metadata": {"resourceVersion": str(context.store.revision)}, "items": items,
+        "metadata": listing.metadata, "items": items,
     })  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class ContinueToken:
 
     @property
     def is_consistent(self) -> bool:
-        return self.revision != _INCONSISTENT
+        return self.revision > 0
 
 
 class PageSnapshots:

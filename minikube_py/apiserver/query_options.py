@@ -73,7 +73,7 @@ def _check_manager(manager: str, errors: FieldErrors) -> None:
             errors.invalid(path, manager, f"invalid character U+{ord(char):04X} (at position {position})")
 
 
-_EXACT, _NOT_OLDER = "Exact", "NotOlderThan"
+EXACT, _NOT_OLDER = "Exact", "NotOlderThan"
 _MATCH = Path("resourceVersionMatch")
 _CONTINUED = "resourceVersionMatch is forbidden when continue is provided"
 
@@ -86,9 +86,9 @@ def check_list_options(query: Mapping[str, str]) -> None:
             errors.forbidden(_MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided")
         if query.get("continue"):
             errors.forbidden(_MATCH, _CONTINUED)
-        if match not in (_EXACT, _NOT_OLDER):
-            errors.not_supported(_MATCH, match, (_EXACT, _NOT_OLDER, ""))
-        if match == _EXACT and version == "0":
+        if match not in (EXACT, _NOT_OLDER):
+            errors.not_supported(_MATCH, match, (EXACT, _NOT_OLDER, ""))
+        if match == EXACT and version == "0":
             errors.forbidden(_MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
     if "sendInitialEvents" in query:
         errors.forbidden(Path("sendInitialEvents"), "sendInitialEvents is forbidden for list")

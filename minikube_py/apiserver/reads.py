@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.keys import key_of
 from minikube_py.apiserver.pages import ContinueToken, after, expired
-from minikube_py.apiserver.query_options import check_list_options, number, revision
+from minikube_py.apiserver.query_options import EXACT, check_list_options, number, revision
 from minikube_py.apiserver.selecting import RecordSelection, selection_of
-from minikube_py.objects.errors import BadRequest, NotFound, Timeout
-from minikube_py.store.protocol import Record
+from minikube_py.objects.errors import BadRequest, Expired, NotFound, Object, Timeout
+from minikube_py.store.past import list_at
+from minikube_py.store.protocol import Record, RevisionTrimmed, WatcherTooSlow
 
 _CHUNK = 64
 
@@ -22,6 +25,16 @@ class Listing:
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+
+    @property
+    def metadata(self) -> Object:
+        """The list's ListMeta."""
+        metadata: Object = {"resourceVersion": str(self.revision)}
+        if self.continue_token:
+            metadata["continue"] = self.continue_token
+        if self.remaining is not None:
+            metadata["remainingItemCount"] = self.remaining
+        return metadata
 
 
 def find(call: ApiCall) -> Record:
@@ -43,12 +56,12 @@ async def read_one(call: ApiCall) -> Record:
 
 
 async def read_many(call: ApiCall) -> Listing:
-    """The records of a list, ready to be read in the call's version."""
+    """The records of a list, ready to be read in the call's version; one page of them with `limit`."""
     kind, conversions = call.kind, call.context.conversions
-    if kind.custom and call.info.field_selector:
-        await conversions.ready(kind, call.context.store.list(kind.store_resource, call.info.namespace).records)
     query = _query_of(call)
-    records, revision = _source(call, query.token)
+    records, revision = await _source(call, query)
+    if kind.custom and call.info.field_selector:
+        await conversions.ready(kind, records)
     chosen = await query.selection.choose_in_turns(records, call.context.turns)
     listing = _listing(call, query, list(chosen), records, revision)
     if kind.custom:
@@ -56,18 +69,14 @@ async def read_many(call: ApiCall) -> Listing:
     return listing
 
 
-def list_records(call: ApiCall) -> Listing:
-    """The records of a list, one page of them with `limit`."""
-    query = _query_of(call)
-    records, revision = _source(call, query.token)
-    return _listing(call, query, list(query.selection.choose(records)), records, revision)
-
-
 @dataclass(frozen=True)
 class _Query:
+    """exact: the one revision that the list has to be of; 0 for the current one."""
+
     limit: int
     selection: RecordSelection
     token: ContinueToken | None
+    exact: int
 
 
 def _query_of(call: ApiCall) -> _Query:
@@ -76,9 +85,16 @@ def _query_of(call: ApiCall) -> _Query:
     selection = selection_of(call)
     token = ContinueToken.decode(query["continue"]) if query.get("continue") else None
     check_list_options(query)
-    if token is not None and query.get("resourceVersion", "") not in ("", "0"):
+    asked, match = revision(query.get("resourceVersion") or ""), query.get("resourceVersionMatch")
+    if token is not None and asked:
         raise BadRequest("specifying resource version is not allowed when using continue")
-    return _Query(limit, selection, token)
+    if token is not None:
+        exact = token.revision if token.is_consistent else 0
+    else:
+        # A page without resourceVersionMatch is of exactly the revision it names; so it was before there was a match.
+        is_page = limit > 0 and not match and not call.info.name
+        exact = asked if match == EXACT or is_page else 0
+    return _Query(limit, selection, token, exact)
 
 
 def _listing(
@@ -96,56 +112,41 @@ def _listing(
     return Listing(page, revision, more, len(chosen) - query.limit if query.selection.is_all else None)
 
 
-def _source(call: ApiCall, token: ContinueToken | None) -> tuple[Sequence[Record], int]:
-    """The records to choose from: the current ones, or those of the revision that the first page had."""
-    store, kind, namespace = call.context.store, call.kind, call.info.namespace
-    page = store.list(kind.store_resource, namespace)
-    if token is not None and token.is_consistent and token.revision != page.revision:
-        kept = call.context.snapshots.find(kind.store_resource, namespace, token.revision)
-        if kept is None:
-            raise expired(token)
-        return kept, token.revision
-    check_not_future(call)
-    wanted = call.query.get("resourceVersion")
-    if call.query.get("resourceVersionMatch") == "Exact" and wanted and int(wanted) != page.revision:
-        kept = call.context.snapshots.find(kind.store_resource, namespace, int(wanted))
-        if kept is not None:
-            return kept, int(wanted)
-        if any(r.revision > int(wanted) for r in page.records) or int(wanted) < page.revision:
-            raise expired_revision(int(wanted), page.revision)
-    return page.records, page.revision
+async def _source(call: ApiCall, query: _Query) -> tuple[Sequence[Record], int]:
+    """The records to choose from: the current ones, or those of an exact revision."""
+    store, resource, namespace = call.context.store, call.kind.store_resource, call.info.namespace
+    check_not_future(call, query.exact)
+    if query.exact in (0, store.revision):
+        page = store.list(resource, namespace)
+        return page.records, page.revision
+    kept = call.context.snapshots.find(resource, namespace, query.exact)
+    if kept is not None:
+        return kept, query.exact
+    try:
+        return await list_at(store, resource, namespace, query.exact), query.exact
+    except (RevisionTrimmed, WatcherTooSlow):
+        if query.token is not None:
+            raise expired(query.token) from None
+        raise Expired("The resourceVersion for the provided list is too old.") from None
 
 
-def expired_revision(wanted: int, oldest: int) -> BadRequest:
-    return BadRequest(
-        f"The resourceVersion for the provided list is too old: {wanted} ({oldest})", reason="Expired", code=410
-    )
-
-
-def check_not_future(call: ApiCall) -> None:
+def check_not_future(call: ApiCall, exact: int = 0) -> None:
     """A revision that doesn't exist yet is answered like a read that timed out waiting for it."""
-    text = call.query.get("resourceVersion")
-    if not text:
-        return
+    wanted = exact or revision(call.query.get("resourceVersion") or "")
     current = call.context.store.revision
-    if revision(text) > current:
+    if wanted > current:
         details = {
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
             "retryAfterSeconds": 1,
         }
-        raise Timeout(f"Too large resource version: {text}, current: {current}", details=details)
+        raise Timeout(f"Too large resource version: {wanted}, current: {current}", details=details)
 
 
 def list_chunks(call: ApiCall, listing: Listing) -> Iterator[bytes]:
     """The JSON text of a list in pieces of a few hundred objects."""
     kind = call.kind
-    head = f'{{"kind":"{kind.kind}List","apiVersion":"{kind.api_version}"'
-    head += f',"metadata":{{"resourceVersion":"{listing.revision}"'
-    if listing.continue_token:
-        head += f',"continue":"{listing.continue_token}"'
-    if listing.remaining is not None:
-        head += f',"remainingItemCount":{listing.remaining}'
-    prefix = (head + '},"items":[').encode()
+    head = f'{{"kind":"{kind.kind}List","apiVersion":"{kind.api_version}","metadata":'
+    prefix = head.encode() + orjson.dumps(listing.metadata) + b',"items":['
     records, data = listing.records, call.context.records.data
     for start in range(0, len(records), _CHUNK):
         part = records[start : start + _CHUNK]

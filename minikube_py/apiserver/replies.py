@@ -68,11 +68,7 @@ async def reply_with_list(call: ApiCall, listing: Listing, form: Format) -> Repl
     """The answer to a list: in pieces that are made while others are answered."""
     if form.is_plain_json and not form.transform:
         return Reply(chunks=list_chunks(call, listing))
-    metadata: Object = {"resourceVersion": str(listing.revision)}
-    if listing.continue_token:
-        metadata["continue"] = listing.continue_token
-    if listing.remaining is not None:
-        metadata["remainingItemCount"] = listing.remaining
+    metadata = listing.metadata
     kind = call.kind
     head, key, make = _list_form(call, form, metadata)
     if form.media_type != PROTOBUF:

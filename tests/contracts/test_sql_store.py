@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sqlalchemy import Engine, event
 
 from minikube_py import clock
 from minikube_py.store.migrations import known_versions, migrate, migrations_dir
+from minikube_py.store.past import list_at
 from minikube_py.store.protocol import (
     Change,
     Draft,
@@ -112,6 +113,20 @@ async def test_a_watch_resumes_from_any_revision_of_earlier_lives(tmp_path: Path
             assert found[:-2] == expected
             assert found[-2].record == fresh
             assert found[-1] == last
+
+
+async def test_revisions_of_earlier_lives_can_be_listed(tmp_path: Path) -> None:
+    listed: list[tuple[int, Sequence[Record]]] = []
+    for life in range(3):
+        async with opened("", tmp_path) as store:
+            for number in range(3):
+                await store.create(key(f"n{life}{number}", "ab"[number % 2]), draft())
+                listed.append((store.revision, store.list(PODS).records))
+            gone = store.list(PODS).records[0]
+            await store.delete(gone.key, gone.revision)
+            listed.append((store.revision, store.list(PODS).records))
+            for revision, records in listed:
+                assert await list_at(store, PODS, "", revision) == records
 
 
 async def test_history_that_is_trimmed_stays_trimmed_after_a_restart(tmp_path: Path) -> None:

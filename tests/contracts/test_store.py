@@ -1,17 +1,19 @@
 """What every store promises: one suite over the memory store and the SQL store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import orjson
 import pytest
 
+from minikube_py.store.past import list_at
 from minikube_py.store.protocol import (
     Change,
     ChangeType,
     KeyExists,
     KeyNotFound,
+    Record,
     RevisionConflict,
     RevisionTrimmed,
     Store,
@@ -176,6 +178,29 @@ async def test_a_watch_from_the_future_starts_there(store: Store) -> None:
     for number in range(4):
         last = await store.create(key(f"n{number}"), draft())
     assert [c.revision for c in await take(watch, 2)] == [last.revision - 1, last.revision]
+
+
+async def test_every_revision_that_is_kept_can_be_listed(store: Store) -> None:
+    states = [await seen_by(store, steps=0)]
+    for step in range(1, 10):
+        states.append(await seen_by(store, steps=step))
+    for revision, everything, one in states:
+        assert await list_at(store, PODS, "", revision) == everything
+        assert await list_at(store, PODS, "b", revision) == one
+
+
+async def seen_by(store: Store, steps: int) -> tuple[int, Sequence[Record], Sequence[Record]]:
+    """The store's lists after one more change of some kind."""
+    place = key(f"n{steps % 3}", "ab"[steps % 2])
+    current = store.get(place)
+    if current is None:
+        await store.create(place, draft(str(steps)))
+    elif steps % 4:
+        await store.update(place, draft(str(steps)), current.revision)
+    else:
+        await store.delete(place, current.revision)
+    await store.create(key(f"other{steps}", "b", "/configmaps"), draft())
+    return store.revision, store.list(PODS).records, store.list(PODS, "b").records
 
 
 async def test_renewals_in_a_row_are_one_change_of_history(endpoint: str, tmp_path: Path) -> None:

@@ -55,18 +55,30 @@ async def test_no_count_of_what_remains_with_a_selector(http: HttpCalls) -> None
     assert "remainingItemCount" not in page["metadata"]
 
 
-async def test_an_expired_token_offers_the_rest(http: HttpCalls) -> None:
+SHORT = Retention(max_changes=10, slice_size=5)
+
+
+async def test_an_expired_token_offers_the_rest(pki_directory: Path) -> None:
+    async with https_cluster(pki_directory, store=MemoryStore(SHORT)) as cluster, http_calls(cluster) as http:
+        await make(http, "a", "b", "c")
+        token = (await http("GET", f"{MAPS}?limit=1")).json["metadata"]["continue"]
+        await make(http, *(f"d{index}" for index in range(20)))
+        http.cluster.api.context.snapshots.expire()
+        expired = await http("GET", f"{MAPS}?limit=1&continue={token}")
+        assert (expired.code, expired.json["reason"]) == (410, "Expired")
+        assert expired.message.startswith("The provided continue parameter is too old to display a consistent list")
+        rest = await http("GET", f"{MAPS}?limit=500&continue={expired.json['metadata']['continue']}")
+        assert names(rest.json)[:3] == ["b", "c", "d0"]
+        nonsense = await http("GET", f"{MAPS}?limit=1&continue=nonsense")
+        assert nonsense.message == "invalid continue token: continue key is not valid"
+
+
+async def test_a_page_is_continued_from_the_history(http: HttpCalls) -> None:
     await make(http, "a", "b", "c")
     token = (await http("GET", f"{MAPS}?limit=1")).json["metadata"]["continue"]
     await make(http, "d")
     http.cluster.api.context.snapshots.expire()
-    expired = await http("GET", f"{MAPS}?limit=1&continue={token}")
-    assert (expired.code, expired.json["reason"]) == (410, "Expired")
-    assert expired.message.startswith("The provided continue parameter is too old to display a consistent list result")
-    rest = await http("GET", f"{MAPS}?limit=500&continue={expired.json['metadata']['continue']}")
-    assert names(rest.json) == ["b", "c", "d"]
-    nonsense = await http("GET", f"{MAPS}?limit=1&continue=nonsense")
-    assert nonsense.message == "invalid continue token: continue key is not valid"
+    assert names((await http("GET", f"{MAPS}?continue={token}")).json) == ["b", "c"]
 
 
 async def test_revisions_of_reads(http: HttpCalls) -> None:
@@ -74,14 +86,60 @@ async def test_revisions_of_reads(http: HttpCalls) -> None:
     current = int((await http("GET", MAPS)).json["metadata"]["resourceVersion"])
     for query in ("resourceVersion=0", "resourceVersion=1", f"resourceVersion={current}&resourceVersionMatch=Exact"):
         assert names((await http("GET", f"{MAPS}?{query}")).json) == ["a"], query
-    future = await http("GET", f"{MAPS}?resourceVersion={current + 100}")
-    assert (future.code, future.json["reason"]) == (504, "Timeout")
-    assert future.json["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
-    await make(http, "b")
-    old = await http("GET", f"{MAPS}?resourceVersion={current}&resourceVersionMatch=Exact")
-    assert (old.code, old.json["reason"]) == (410, "Expired")
+    for query in ("", "&resourceVersionMatch=Exact", "&resourceVersionMatch=NotOlderThan", "&limit=1"):
+        future = await http("GET", f"{MAPS}?resourceVersion={current + 100}{query}")
+        assert (future.code, future.json["reason"]) == (504, "Timeout")
+        assert future.json["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
+        assert future.message == f"Too large resource version: {current + 100}, current: {current}"
     assert (await http("GET", f"{MAPS}?resourceVersionMatch=Exact")).code == 422
     assert (await http("GET", f"{MAPS}?resourceVersion=x")).code == 400
+
+
+async def test_a_list_of_an_earlier_revision(http: HttpCalls) -> None:
+    """What was there then, in every form; a page without a match is of its revision too."""
+    await make(http, "a", "b", "c", k="v")
+    then = (await http("GET", MAPS)).json
+    version = then["metadata"]["resourceVersion"]
+    await http.cluster.client().delete(CONFIG_MAPS, "b", "default")
+    await http.cluster.client().patch(CONFIG_MAPS, "a", {"metadata": {"labels": None}, "data": {"y": "2"}}, "default")
+    await make(http, "b", "d")
+    exact = f"{MAPS}?resourceVersion={version}&resourceVersionMatch=Exact"
+    assert (await http("GET", exact)).json == then
+    rows = (await http("GET", exact, headers=TABLE)).json
+    assert ([row["cells"][:2] for row in rows["rows"]], rows["metadata"]) == (
+        [["a", 1], ["b", 1], ["c", 1]], then["metadata"]
+    )  # fmt: skip
+    partial = (await http("GET", exact, headers=PARTIAL_LIST)).json
+    assert [item["metadata"] for item in partial["items"]] == [item["metadata"] for item in then["items"]]
+    protobuf = await http("GET", exact, headers={"Accept": "application/vnd.kubernetes.protobuf"})
+    assert then["items"][1]["metadata"]["uid"].encode() in protobuf.body
+    assert names((await http("GET", f"{exact}&labelSelector=k%3Dv")).json) == ["a", "b", "c"]
+    first = (await http("GET", f"{exact}&limit=2")).json
+    http.cluster.api.context.snapshots.expire()
+    assert first == (await http("GET", f"{MAPS}?resourceVersion={version}&limit=2")).json
+    http.cluster.api.context.snapshots.expire()
+    rest = (await http("GET", f"{MAPS}?limit=2&continue={first['metadata']['continue']}")).json
+    assert first["items"] + rest["items"] == then["items"]
+    assert rest["metadata"] == then["metadata"]
+    newer = (await http("GET", f"{MAPS}?resourceVersion={version}")).json
+    assert names(newer) == ["a", "b", "c", "d"]
+
+
+async def test_a_revision_too_old_to_list(pki_directory: Path) -> None:
+    async with https_cluster(pki_directory, store=MemoryStore(SHORT)) as cluster, http_calls(cluster) as http:
+        await make(http, "a")
+        version = (await http("GET", MAPS)).json["metadata"]["resourceVersion"]
+        await make(http, *(f"d{index}" for index in range(20)))
+        gone = await http("GET", f"{MAPS}?resourceVersion={version}&resourceVersionMatch=Exact")
+        assert (gone.code, gone.json["reason"]) == (410, "Expired")
+        assert gone.message == "The resourceVersion for the provided list is too old."
+
+
+async def test_a_page_of_a_collection_is_deleted(http: HttpCalls) -> None:
+    await make(http, "a", "b", "c")
+    page = (await http("DELETE", f"{MAPS}?limit=2")).json
+    assert (names(page), page["metadata"]["remainingItemCount"]) == (["a", "b"], 1)
+    assert names((await http("GET", MAPS)).json) == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -182,8 +240,7 @@ async def test_watches_of_tables_and_metadata(http: HttpCalls) -> None:
 
 
 async def test_a_revision_too_old_is_gone(pki_directory: Path) -> None:
-    store = MemoryStore(Retention(max_changes=10, slice_size=5))
-    async with https_cluster(pki_directory, store=store) as cluster, http_calls(cluster) as http:
+    async with https_cluster(pki_directory, store=MemoryStore(SHORT)) as cluster, http_calls(cluster) as http:
         gone = await http("GET", f"{MAPS}?watch=1&resourceVersion=1")
         assert (gone.code, gone.json["reason"]) == (410, "Expired")
         assert gone.message.startswith("too old resource version: 1 (")

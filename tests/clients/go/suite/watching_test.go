@@ -250,6 +250,15 @@ func TestListChunks(t *testing.T) {
 	options.Continue = "nonsense"
 	_, err = client.List(t.Context(), options)
 	check(t, apierrors.IsBadRequest(err), "nonsense token: %v", err)
+	for _, options := range []metav1.ListOptions{
+		{ResourceVersion: version, ResourceVersionMatch: metav1.ResourceVersionMatchExact},
+		{ResourceVersion: version, Limit: 100},
+	} {
+		past, err := client.List(t.Context(), options)
+		must(t, err)
+		equal(t, "objects at an earlier version", len(past.Items), total)
+		equal(t, "version", past.ResourceVersion, version)
+	}
 }
 
 // Tables for pods, nodes and pages of pod templates, as kubectl asks for them.
@@ -292,9 +301,11 @@ func TestWatchOfOldVersionIsRefused(t *testing.T) {
 func TestListNodes(t *testing.T) {
 	t.Parallel()
 	client := typed.CoreV1().Nodes()
-	listed, err := client.List(t.Context(), metav1.ListOptions{FieldSelector: "spec.unschedulable=false"})
-	must(t, err)
-	check(t, len(listed.Items) >= 2, "%d schedulable nodes", len(listed.Items))
+	var listed *corev1.NodeList
+	eventually(t, "both nodes", func(ctx context.Context) (done bool, err error) {
+		listed, err = client.List(ctx, metav1.ListOptions{FieldSelector: "spec.unschedulable=false"})
+		return err == nil && len(listed.Items) >= 2, err
+	})
 	name := listed.Items[0].Name
 	patched, err := client.Patch(t.Context(), name, types.StrategicMergePatchType, []byte(`{"metadata":{"labels":{"suite-patched":"yes"}}}`), metav1.PatchOptions{})
 	must(t, err)
