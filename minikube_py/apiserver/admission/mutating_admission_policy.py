@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from minikube_py.apiserver.admission.policies.invocations import Invocation
 
 
-
 class MutatingAdmissionPolicy(PolicyPlugin):
     name = "MutatingAdmissionPolicy"
     policies = GVR("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies")
