@@ -50,14 +50,17 @@ class ContinueToken:
 
 
 class PageSnapshots:
-    """Records as they stood when a paged list began. Records never change, so a snapshot is a list of references."""
+    """Records as they stood when a paged list began. Records never change, so a snapshot is a list of references.
+
+    Its age counts from the first page: a client that asks for the same page over and over must see its token expire.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str, int], tuple[float, Sequence[Record]]] = {}
 
     def keep(self, resource: str, namespace: str, revision: int, records: Sequence[Record]) -> None:
         self._drop_old()
-        self._kept[resource, namespace, revision] = (_seconds(), records)
+        self._kept.setdefault((resource, namespace, revision), (_seconds(), records))
         while len(self._kept) > _MAX_SNAPSHOTS:
             del self._kept[next(iter(self._kept))]
 

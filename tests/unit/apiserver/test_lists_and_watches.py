@@ -1,15 +1,18 @@
 """Lists in pages and at revisions, watches in all their forms, tables and metadata: as clients see them over HTTP."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from minikube_py.apiserver.pages import SNAPSHOT_SECONDS, PageSnapshots
 from minikube_py.client.protocol import Selection
 from minikube_py.resources.kind import GVR
 from minikube_py.store.memory import MemoryStore
 from minikube_py.store.retention import Retention
 from tests.support.cluster import https_cluster
 from tests.support.http_calls import HttpCalls, http_calls
+from tests.support.virtual_time import virtual_time
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 CONFIG_MAPS = GVR("", "v1", "configmaps")
@@ -79,6 +82,17 @@ async def test_a_page_is_continued_from_the_history(http: HttpCalls) -> None:
     await make(http, "d")
     http.cluster.api.context.snapshots.expire()
     assert names((await http("GET", f"{MAPS}?continue={token}")).json) == ["b", "c"]
+
+
+@virtual_time
+async def test_a_page_asked_for_again_and_again_expires_all_the_same() -> None:
+    snapshots = PageSnapshots()
+    for _ in range(int(SNAPSHOT_SECONDS / 20)):
+        snapshots.keep("configmaps", "default", 7, [])
+        await asyncio.sleep(20)
+        assert snapshots.find("configmaps", "default", 7) is not None
+    await asyncio.sleep(1)
+    assert snapshots.find("configmaps", "default", 7) is None
 
 
 async def test_revisions_of_reads(http: HttpCalls) -> None:
