@@ -17,7 +17,7 @@ pytestmark = pytest.mark.client
 
 AREAS = (
     "Matrix", "Discovery", "Fields", "Table", "Definition", "Apply", "Watch", "List", "Garbage", "Namespace", "Quota",
-    "Auth", "Identity", "Service", "Events", "Workload",
+    "Auth", "Identity", "Service", "Events", "Workload", "Admission",
 )  # fmt: skip
 
 
