@@ -20,7 +20,7 @@ from minikube_py.apiserver.dispatch import check_route, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
 from minikube_py.apiserver.long_work import LARGE_BODY_BYTES
 from minikube_py.apiserver.messages import WEBSOCKET_TOKEN, HttpRequest, Reply, Taken
-from minikube_py.apiserver.query_options import check_write_options
+from minikube_py.apiserver.query_options import check_timeout, check_write_options
 from minikube_py.apiserver.reads import read_many, read_one
 from minikube_py.apiserver.replies import reply_with_answer, reply_with_list, reply_with_record
 from minikube_py.apiserver.request_info import RequestInfo, is_true, parse_request
@@ -107,6 +107,12 @@ def _is_known(pipeline: Pipeline, host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def check_deadline(_pipeline: Pipeline, request: HttpRequest) -> None:
+    """Refuses a timeout that is none before it asks who calls, as Kubernetes does. Watches may say what they like."""
+    if request.query and request.info.verb != "watch" and request.info.subresource not in _STREAMING:
+        check_timeout(request.query)
 
 
 async def authenticate(pipeline: Pipeline, request: HttpRequest) -> None:
@@ -202,7 +208,7 @@ async def serve(pipeline: Pipeline, request: HttpRequest) -> Reply | Taken:
     return await _serve_resource(pipeline, request)
 
 
-STAGES = (check_host, authenticate, audit, act_as, limit, check_permission, serve)
+STAGES = (check_host, check_deadline, authenticate, audit, act_as, limit, check_permission, serve)
 IN_PROCESS = (audit, *STAGES[STAGES.index(limit) :])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.objects.errors import BadRequest, Invalid
+from minikube_py.resources.custom.formats import is_go_duration
 from minikube_py.resources.fields import FieldErrors, Path
 
 _MAX_MANAGER_BYTES = 128
@@ -42,6 +43,13 @@ def revision(text: str) -> int:
 
 def _bad_revision(text: str, why: str) -> str:
     return f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}'
+
+
+def check_timeout(query: Mapping[str, str]) -> None:
+    """`timeout`, the time that the client gives the request. Raises BadRequest; how long it is does not matter here."""
+    text = query.get("timeout")
+    if text and not is_go_duration(text):
+        raise BadRequest(f'invalid timeout specified in the request URL - time: invalid duration "{text}"')
 
 
 def check_write_options(call: ApiCall) -> None:

@@ -49,6 +49,8 @@ async def update_with(call: ApiCall, form: UpdateForm) -> Answer:
         authorize_create(call)
         return await create_object(call, sent)
     if not metadata.get("resourceVersion") and not rules.allows_unconditional_update:
+        if find_record(call) is None:
+            raise NotFound.of(kind.group, kind.plural, call.info.name)
         why = "Invalid value: 0: must be specified for an update"
         raise Invalid.of(
             kind.group, kind.kind, call.info.name, [Cause("FieldValueInvalid", why, "metadata.resourceVersion")]

@@ -21,7 +21,7 @@ _HOSTNAME = re.compile(
     r"([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.?"
 )
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
-_GO_DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
+_GO_DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
 _WORD_DURATION = re.compile(
     r"\s*(\d+)\s*(ns|nanos?|nanoseconds?|us|µs|micros?|microseconds?|ms|millis?|milliseconds?|s|secs?|seconds?|m|mins?|"
     r"minutes?|h|hrs?|hours?|d|days?|w|wks?|weeks?)\s*"
@@ -53,7 +53,11 @@ def is_date_time(text: str) -> bool:
 
 
 def is_duration(text: str) -> bool:
-    return _GO_DURATION.fullmatch(text) is not None or _WORD_DURATION.fullmatch(text) is not None
+    return is_go_duration(text) or _WORD_DURATION.fullmatch(text) is not None
+
+
+def is_go_duration(text: str) -> bool:
+    return _GO_DURATION.fullmatch(text) is not None
 
 
 def _is_byte(text: str) -> bool:

@@ -104,6 +104,16 @@ async def test_numbers_in_a_query(served: HttpsCluster, name: str) -> None:
             assert reply.json["message"].endswith(why), reply.json
 
 
+async def test_timeouts_in_a_query(served: HttpsCluster) -> None:
+    for path in ("/version", "/api/v1/namespaces"):
+        for text in ("0s", "3m", "1h2m3.5s", "32s", ""):
+            check(text, await ask(served, f"GET {path}?timeout={text}"), (200,))
+        for text in ("invalid", "5", "3x", "1e3s", "%D9%A1s"):
+            reply = await ask(served, f"GET {path}?timeout={text}")
+            check(text, reply, (400,))
+            assert reply.json["message"].startswith("invalid timeout specified in the request URL - time: ")
+
+
 async def test_a_limit_below_one_is_no_limit(served: HttpsCluster) -> None:
     reply = await ask(served, "GET /api/v1/namespaces?limit=-1")
     assert len(reply.json["items"]) == 4

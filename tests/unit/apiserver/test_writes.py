@@ -116,6 +116,17 @@ async def test_an_update_creates_what_its_kind_allows() -> None:
             await client.update(CONFIG_MAPS, {"metadata": {"name": "none", "namespace": "default"}})
 
 
+async def test_an_update_of_what_is_not_there_says_so_before_it_asks_for_a_version() -> None:
+    async with test_cluster() as cluster:
+        client = cluster.client()
+        budget = {"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}}
+        with pytest.raises(NotFound):
+            await client.update(BUDGETS, {**budget, "metadata": {"name": "b", "namespace": "default"}})
+        await client.create(BUDGETS, budget, "default")
+        with pytest.raises(Invalid, match="must be specified for an update"):
+            await client.update(BUDGETS, {**budget, "metadata": {"name": "b", "namespace": "default"}})
+
+
 async def test_versions_of_a_kind_share_their_objects() -> None:
     async with test_cluster() as cluster:
         client = cluster.client()
