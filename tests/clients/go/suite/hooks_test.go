@@ -35,30 +35,34 @@ type hookServer struct {
 
 const hookPort = 8443
 
-// serveHooks listens on an address of this machine that is no loopback: servers refuse those behind a Service.
 func serveHooks(t *testing.T, namespace string) *hookServer {
 	t.Helper()
 	server := &hookServer{namespace: namespace, labels: map[string]string{namespace: "true"}, hang: make(chan struct{})}
+	server.bundle = serveBehindService(t, namespace, "hooks", http.HandlerFunc(server.answer))
+	t.Cleanup(func() { close(server.hang) })
+	labelled := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"true"}}}`, namespace)
+	_, err := typed.CoreV1().Namespaces().Patch(t.Context(), namespace, types.StrategicMergePatchType, labelled, metav1.PatchOptions{})
+	must(t, err)
+	return server
+}
+
+// serveBehindService makes a Service without pods and leads it to an address of this machine that is no loopback: servers
+// refuse those behind a Service. What comes back is the certificate to trust.
+func serveBehindService(t *testing.T, namespace, name string, handler http.Handler) []byte {
+	t.Helper()
 	listener, err := net.Listen("tcp4", ownAddress(t)+":0")
 	must(t, err)
-	certificate, err := newServingCertificate("hooks." + namespace + ".svc")
+	certificate, err := newServingCertificate(name + "." + namespace + ".svc")
 	must(t, err)
-	server.bundle = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
-	serving := httptest.NewUnstartedServer(http.HandlerFunc(server.answer))
+	serving := httptest.NewUnstartedServer(handler)
 	must(t, serving.Listener.Close())
 	serving.Listener = listener
 	serving.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	serving.Config.ErrorLog = log.New(io.Discard, "", 0) // those who do not trust the certificate
 	serving.StartTLS()
-	t.Cleanup(func() {
-		close(server.hang)
-		serving.Close()
-	})
-	server.announce(t, listener.Addr().(*net.TCPAddr))
-	labelled := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"true"}}}`, namespace)
-	_, err = typed.CoreV1().Namespaces().Patch(t.Context(), namespace, types.StrategicMergePatchType, labelled, metav1.PatchOptions{})
-	must(t, err)
-	return server
+	t.Cleanup(serving.Close)
+	announce(t, namespace, name, listener.Addr().(*net.TCPAddr))
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]})
 }
 
 func ownAddress(t *testing.T) string {
@@ -75,16 +79,15 @@ func ownAddress(t *testing.T) string {
 	return ""
 }
 
-// announce makes the Service, and leads it to the listener.
-func (s *hookServer) announce(t *testing.T, address *net.TCPAddr) {
+func announce(t *testing.T, namespace, name string, address *net.TCPAddr) {
 	t.Helper()
-	_, err := typed.CoreV1().Services(s.namespace).Create(t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: "hooks"},
+	_, err := typed.CoreV1().Services(namespace).Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: hookPort}}},
 	}, metav1.CreateOptions{})
 	must(t, err)
-	_, err = typed.DiscoveryV1().EndpointSlices(s.namespace).Create(t.Context(), &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Name: "hooks", Labels: map[string]string{discoveryv1.LabelServiceName: "hooks"}},
+	_, err = typed.DiscoveryV1().EndpointSlices(namespace).Create(t.Context(), &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: name}},
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{address.IP.String()}}},
 		Ports:       []discoveryv1.EndpointPort{{Name: pointer(""), Port: pointer(int32(address.Port))}},
