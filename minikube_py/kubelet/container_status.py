@@ -76,7 +76,7 @@ def _why(container: ContainerState) -> str:
 
 
 def _state(facts: PodFacts, container: PodContainer, newest: ContainerState | None) -> Object:
-    if newest is not None and newest.state == "running":
+    if newest is not None and newest.state == "running" and newest.id not in facts.hooked:
         return {"running": {"startedAt": time_text(newest.started_at)}}
     waiting = facts.waiting.get(container.name)
     if waiting is not None and not facts.is_stopped:
@@ -89,7 +89,7 @@ def _state(facts: PodFacts, container: PodContainer, newest: ContainerState | No
     has_init = bool(facts.pod["spec"].get("initContainers")) and container.kind != EPHEMERAL
     waits: Object = {"reason": POD_INITIALIZING if has_init else CONTAINER_CREATING}
     if facts.sandbox_wait is not None and facts.sandbox_wait.message and not has_init:
-        waits["message"] = facts.sandbox_wait.message
+        waits = {"reason": facts.sandbox_wait.reason, "message": facts.sandbox_wait.message}
     return {"waiting": waits}
 
 
@@ -113,10 +113,12 @@ def _add_health(facts: PodFacts, container: PodContainer, newest: ContainerState
 
 def _add_resources(facts: PodFacts, container: PodContainer, newest: ContainerState, status: Object) -> None:
     resources = facts.applied_resources.get(newest.id)
-    if resources is None or newest.state != "running":
+    if newest.state != "running":
+        resources = container.spec.get("resources") or {}
+    if resources is None:
         return
     status["resources"] = deep_copy({k: v for k, v in resources.items() if k in ("requests", "limits") and v})
-    if resources.get("requests"):
+    if resources.get("requests") and newest.state == "running":
         status["allocatedResources"] = deep_copy(resources["requests"])
 
 

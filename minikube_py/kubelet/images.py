@@ -27,8 +27,13 @@ from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder, ref
 PARALLEL_PULLS = 5
 
 ERR_IMAGE_PULL = "ErrImagePull"
+NEVER_PULL = "ErrImageNeverPull"
+INVALID_IMAGE_NAME = "InvalidImageName"
 PULL_FAILURES = (ERR_IMAGE_PULL, "RegistryUnavailable")
 """Reasons of a pull that went wrong: the next attempt is up to the back-off kept here."""
+
+IMAGE_FAILURES = frozenset((*PULL_FAILURES, "ImagePullBackOff", NEVER_PULL, INVALID_IMAGE_NAME))
+"""Reasons that `ensure` raises, after it has written the events about them."""
 
 _DOCKER_HUB = "index.docker.io"
 
@@ -58,14 +63,17 @@ class Images:
         image, policy = container.image, _policy(container)
         if image != image.strip() or not image:
             text = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}"'
-            self._event(pod, container, WARNING, "InspectFailed", text)
-            raise RuntimeFailure("InvalidImageName", text)
-        present = await self._runtime.image(image)
+            raise self._refused(pod, container, "InspectFailed", RuntimeFailure(INVALID_IMAGE_NAME, text))
+        try:
+            present = await self._runtime.image(image)
+        except RuntimeFailure as failure:
+            if failure.reason == INVALID_IMAGE_NAME:
+                self._refused(pod, container, "InspectFailed", failure)
+            raise
         if policy == "Never" or (present is not None and (policy != "Always" or present.is_local_build)):
             if present is None:
                 text = f'Container image "{image}" is not present with pull policy of Never'
-                self._event(pod, container, WARNING, "ErrImageNeverPull", text)
-                raise RuntimeFailure("ErrImageNeverPull", text)
+                raise self._refused(pod, container, NEVER_PULL, RuntimeFailure(NEVER_PULL, text))
             text = f'Container image "{image}" already present on machine and can be accessed by the pod'
             self._event(pod, container, NORMAL, "Pulled", text)
             return present
@@ -83,6 +91,12 @@ class Images:
             self._event(pod, container, WARNING, "Failed", f"Error: {reason}")
             self._note_failure(pod, container, f"{reason}: {failure.message}")
             raise RuntimeFailure(reason, failure.message) from failure
+
+    def _refused(self, pod: Object, container: PodContainer, reason: str, failure: RuntimeFailure) -> RuntimeFailure:
+        """The failure, told in an event of that reason and in the one that every failed start has."""
+        self._event(pod, container, WARNING, reason, failure.message)
+        self._event(pod, container, WARNING, "Failed", f"Error: {failure.reason}")
+        return failure
 
     def forget_back_off(self, pod_uid: str) -> None:
         """What the pull depends on has changed: try again without waiting."""

@@ -29,6 +29,9 @@ def refusal(
     forbidden = _forbidden_sysctl(pod)
     if forbidden:
         return Ending("SysctlForbidden", f"{_REJECTED}forbidden sysctl: {forbidden}", 0)
+    if _asks_for_strict_groups(pod):
+        text = f"{_REJECTED}SupplementalGroupsPolicy=Strict is not supported in this node"
+        return Ending("SupplementalGroupsPolicyNotSupported", text, 0)
     active = list(others)
     wanted = pod_spec.host_ports(pod)
     if wanted and any(_clash(wanted, pod_spec.host_ports(other)) for other in active):
@@ -49,6 +52,15 @@ def _forbidden_sysctl(pod: Object) -> str:
     return ""
 
 
+def _asks_for_strict_groups(pod: Object) -> bool:
+    """Docker leaves out the groups of the image's /etc/group only where a container's own group is given."""
+    context = pod["spec"].get("securityContext") or {}
+    if context.get("supplementalGroupsPolicy") != "Strict" or context.get("runAsGroup") is not None:
+        return False
+    containers = (*pod_spec.init_containers(pod), *pod_spec.regular_containers(pod))
+    return any((c.spec.get("securityContext") or {}).get("runAsGroup") is None for c in containers)
+
+
 def _predicate(name: str) -> Ending:
     return Ending(name, f"{_REJECTED}Predicate {name} failed", 0)
 
@@ -63,14 +75,30 @@ def _clash(wanted: set[tuple[str, str, int]], taken: set[tuple[str, str, int]]) 
 
 
 def requests(pod: Object) -> dict[str, int]:
-    """What the pod asks for: the larger of its running containers together and each init step, plus overhead."""
+    """What the pod asks for: the larger of its running containers together and each init step, plus overhead.
+
+    What is asked for the pod as a whole takes the place of that.
+    """
+    return _amounts(pod, "requests")
+
+
+def memory_limit(pod: Object) -> int:
+    """What all containers together may use in bytes; 0 when one of them has no limit, nor the pod itself."""
+    containers = (*pod_spec.init_containers(pod), *pod_spec.regular_containers(pod))
+    has_all = all(_of(c.spec, "limits").get("memory") for c in containers)
+    if not has_all and not _of(pod["spec"], "limits").get("memory"):
+        return 0
+    return _amounts(pod, "limits").get("memory", 0)
+
+
+def _amounts(pod: Object, field: str) -> dict[str, int]:
     total: dict[str, int] = {}
     peak: dict[str, int] = {}
     sidecars: dict[str, int] = {}
     for container in pod_spec.regular_containers(pod):
-        _add(total, _requests_of(container.spec))
+        _add(total, _of(container.spec, field))
     for container in pod_spec.init_containers(pod):
-        own = _requests_of(container.spec)
+        own = _of(container.spec, field)
         if container.kind == pod_spec.SIDECAR:
             _add(sidecars, own)
             _raise_to(peak, sidecars)
@@ -80,12 +108,13 @@ def requests(pod: Object) -> dict[str, int]:
             _raise_to(peak, step)
     _add(total, sidecars)
     _raise_to(total, peak)
+    total.update(_of(pod["spec"], field))
     _add(total, {name: pod_spec.amount(pod["spec"]["overhead"], name) for name in pod["spec"].get("overhead") or {}})
     return total
 
 
-def _requests_of(container: Object) -> dict[str, int]:
-    found = (container.get("resources") or {}).get("requests") or {}
+def _of(spec: Object, field: str) -> dict[str, int]:
+    found = (spec.get("resources") or {}).get(field) or {}
     return {name: pod_spec.amount(found, name) for name in found}
 
 

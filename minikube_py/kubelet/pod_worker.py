@@ -10,7 +10,7 @@ from minikube_py import clock
 from minikube_py.client.protocol import DeleteOptions
 from minikube_py.kubelet import backoff, pod_spec
 from minikube_py.kubelet.backoff import BackOff
-from minikube_py.kubelet.images import PULL_FAILURES, PullBackOff
+from minikube_py.kubelet.images import IMAGE_FAILURES, PULL_FAILURES, PullBackOff
 from minikube_py.kubelet.kinds import PODS
 from minikube_py.kubelet.pod_facts import Ending, Health, PodFacts, Waiting, adopted_health
 from minikube_py.kubelet.pod_operations import PodOperations, StartProgress
@@ -89,6 +89,7 @@ class PodWorker:
         self._sandbox_wait: Waiting | None = None
         self._is_set_up = False
         self._refreshed_at = 0.0
+        self._is_refresh_wanted = False
         self._is_gone = False
         self._is_stale = state is not None
         self._is_wanted = False
@@ -224,7 +225,9 @@ class PodWorker:
         self._set_timer(plan.wake_at)
 
     def _plan_refresh(self, plan: Plan) -> None:
-        """Renew tokens in time; when that fails, not at once again."""
+        """Renew tokens in time; when that fails, not at once again. And what changed while a refresh failed."""
+        if self._is_refresh_wanted and self._is_set_up and REFRESH not in self._running:
+            self._refresh_volumes()
         due = self._services.volumes.refresh_at(self.uid) if self._is_set_up and not self.is_stopped else 0.0
         if not due or REFRESH in self._running:
             return
@@ -309,12 +312,18 @@ class PodWorker:
         try:
             await self._services.volumes.set_up(self.pod)
         except RuntimeFailure as failure:
-            self._services.event(self.pod, WARNING, failure.reason, failure.message)
-            self._sandbox_wait = self._failed(SANDBOX, Waiting("ContainerCreating", failure.message))
+            self._sandbox_wait = self._failed(SANDBOX, self._no_volumes(failure))
             return
         self._is_set_up = True
         self._sandbox_wait = None
         self._failures.pop(SANDBOX, None)
+
+    def _no_volumes(self, failure: RuntimeFailure) -> Waiting:
+        if failure.reason in IMAGE_FAILURES:  # of an image volume
+            until = failure.until if isinstance(failure, PullBackOff) else 0.0
+            return Waiting(failure.reason, failure.message, until)
+        self._services.event(self.pod, WARNING, failure.reason, failure.message)
+        return Waiting("ContainerCreating", failure.message)
 
     async def _start_sandbox(self, action: StartSandbox) -> None:
         if action.attempt:
@@ -474,9 +483,16 @@ class PodWorker:
         self.wake()
 
     def _refresh_volumes(self) -> None:
-        if not self.is_stopped:
+        """What changes during a refresh may have been read by it before: then there is one more."""
+        self._is_refresh_wanted = True
+        if not self.is_stopped and REFRESH not in self._running:
             self._refreshed_at = clock.seconds()
-            self._start(REFRESH, self._services.volumes.refresh(self.pod))
+            self._start(REFRESH, self._refresh())
+
+    async def _refresh(self) -> None:
+        while self._is_refresh_wanted and not self.is_stopped:
+            self._is_refresh_wanted = False
+            await self._services.volumes.refresh(self.pod)
 
     def _forget_waits_of_changed_images(self, old: Object) -> None:
         images = {c.name: c.image for c in pod_spec.all_containers(old)}

@@ -35,11 +35,21 @@ class CallTarget:
 
 @dataclass(frozen=True)
 class CallResult:
-    """message is the output or the error. is_known False: the call itself went wrong."""
+    """message is the output or the error. is_known False: the call itself went wrong. is_warning: passed, but oddly."""
 
     is_success: bool
     message: str = ""
     is_known: bool = True
+    is_warning: bool = False
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """location is where a redirect leads, or ''; body is read of redirects only."""
+
+    status: int
+    location: str = ""
+    body: str = ""
 
 
 class Calls:
@@ -96,7 +106,7 @@ class Calls:
         url = f"{scheme}://{name}:{port}{path if path.startswith('/') else '/' + path}"
         try:
             async with asyncio.timeout(timeout):
-                status = await self._get(target, url, spec)
+                answer = await self._get(target, url, spec)
         except TimeoutError:
             text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
             return CallResult(False, f'Get "{url}": {text}')
@@ -104,24 +114,27 @@ class Calls:
             return CallResult(False, f'Get "{url}": {_dial_text(error, name, port)}')
         except ValueError as error:
             return CallResult(False, f'Get "{url}": {error}')
-        if 200 <= status < 400:
+        if 300 <= answer.status < 400:
+            text = f"Probe terminated redirects, Response body: {answer.body}"
+            return CallResult(True, text, is_warning=True)
+        if 200 <= answer.status < 300:
             return CallResult(True)
-        return CallResult(False, f"HTTP probe failed with statuscode: {status}")
+        return CallResult(False, f"HTTP probe failed with statuscode: {answer.status}")
 
-    async def _get(self, target: CallTarget, url: str, spec: Object) -> int:
-        """The status after redirects on the same host; a redirect elsewhere counts as an answer."""
+    async def _get(self, target: CallTarget, url: str, spec: Object) -> _Answer:
+        """The answer after redirects on the same host; a redirect elsewhere counts as an answer."""
         first = urlsplit(url)
         for _ in range(_MOST_REDIRECTS):
             parts = urlsplit(url)
-            status, location = await self._get_once(target, url, spec)
-            if status not in (301, 302, 303, 307, 308) or not location:
-                return status
-            url = urljoin(url, location)
+            answer = await self._get_once(target, url, spec)
+            if answer.status not in (301, 302, 303, 307, 308) or not answer.location:
+                return answer
+            url = urljoin(url, answer.location)
             if urlsplit(url).hostname != parts.hostname or urlsplit(url).scheme not in ("http", "https"):
-                return status
+                return answer
         raise ValueError(f"stopped after {_MOST_REDIRECTS} redirects of {first.path}")
 
-    async def _get_once(self, target: CallTarget, url: str, spec: Object) -> tuple[int, str]:
+    async def _get_once(self, target: CallTarget, url: str, spec: Object) -> _Answer:
         parts = urlsplit(url)
         tls = _unverified_tls() if parts.scheme == "https" else None
         port = parts.port or (443 if tls else 80)
@@ -129,12 +142,14 @@ class Calls:
         try:
             writer.write(_request(url, spec))
             await writer.drain()
-            head = await reader.readuntil(b"\r\n\r\n")
+            status, location = _parse_head(await reader.readuntil(b"\r\n\r\n"))
+            # Only a redirect's body is ever shown.
+            body = await reader.read(OUTPUT_LIMIT_BYTES) if location else b""
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise ValueError("EOF" if isinstance(error, asyncio.IncompleteReadError) else "header too long") from error
         finally:
             writer.close()
-        return _parse_head(head)
+        return _Answer(status, location, body.decode(errors="replace"))
 
     async def _tcp(self, target: CallTarget, spec: Object, timeout: float) -> CallResult:
         port = resolve_port(target.container, spec.get("port"))

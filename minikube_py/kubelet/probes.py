@@ -11,7 +11,7 @@ from typing import Any
 from minikube_py import clock
 from minikube_py.kubelet.pod_facts import Health, adopted_health
 from minikube_py.kubelet.pod_spec import EPHEMERAL, INIT, PodContainer
-from minikube_py.kubelet.probe_calls import Calls, CallTarget
+from minikube_py.kubelet.probe_calls import CallResult, Calls, CallTarget
 from minikube_py.kubelet.runtimes.protocol import ContainerState, SimulatedHealth
 from minikube_py.kubelet.services import StartedPod
 from minikube_py.objects.errors import Object
@@ -187,8 +187,8 @@ class Prober:
         outcome = "unknown" if not result.is_known else "successful" if result.is_success else "failed"
         key = (state.pod.uid, state.name, probe.kind, outcome)
         self.counts[key] = self.counts.get(key, 0) + 1
-        if not result.is_success:
-            self._report(watched, probe, result.message, result.is_known)
+        if not result.is_success or result.is_warning:
+            self._report(watched, probe, result)
         # A probe that could not be carried out says nothing about the container.
         has_changed = result.is_known and probe.counter.add(result.is_success)
         probe.is_on_hold = probe.kind != READINESS and probe.counter.verdict is False
@@ -199,12 +199,14 @@ class Prober:
             self._go_on(watched)
             self._changed(watched.target.state.pod.uid)
 
-    def _report(self, watched: _Watched, probe: _Probe, message: str, is_known: bool) -> None:
-        words = "probe failed" if is_known else "probe errored and resulted in unknown state"
-        text = f"{probe.kind.capitalize()} {words}: {message}"
+    def _report(self, watched: _Watched, probe: _Probe, result: CallResult) -> None:
+        words = "probe failed" if result.is_known else "probe errored and resulted in unknown state"
+        if result.is_warning:
+            words = "probe warning"
+        text = f"{probe.kind.capitalize()} {words}: {result.message}"
         pod = {"kind": "Pod", "apiVersion": "v1", **watched.target.started.pod}
         involved = reference(pod, watched.target.container.field_path)
-        self._recorder.event_for(involved, WARNING, "Unhealthy", text)
+        self._recorder.event_for(involved, WARNING, "ProbeWarning" if result.is_warning else "Unhealthy", text)
 
 
 class SimulatedProber:

@@ -21,9 +21,13 @@ def spec_hash(container: Object) -> str:
 
 
 def cgroup_limits(pod: Object, container: Object, node_memory_bytes: int) -> CgroupLimits:
-    """The cgroup settings of one container (kubelet: milliCPU to shares and quota, memory limit, OOM score)."""
+    """The cgroup settings of one container (kubelet: milliCPU to shares and quota, memory limit, OOM score).
+
+    A container without a limit of its own gets the pod's.
+    """
     resources = container.get("resources") or {}
     requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+    limits = ((pod["spec"].get("resources") or {}).get("limits") or {}) | limits
     request_milli, limit_milli = amount(requests, "cpu"), amount(limits, "cpu")
     shares = (request_milli or limit_milli) * 1024 // 1000
     quota = max(limit_milli * CFS_PERIOD_US // 1000, MINIMUM_QUOTA_US) if limit_milli else 0

@@ -136,7 +136,7 @@ def _has_ended(state: Object) -> bool:
 def _phase_to_report(facts: PodFacts, status: Object, old: Object) -> str:
     if old.get("phase") in ("Succeeded", "Failed"):
         return str(old["phase"])
-    if facts.ending is not None:
+    if facts.ending is not None and not _still_runs(facts):
         return "Failed"
     found = phase(facts, status)
     if found in ("Succeeded", "Failed") and not facts.is_stopped:
@@ -147,8 +147,16 @@ def _phase_to_report(facts: PodFacts, status: Object, old: Object) -> str:
     return found
 
 
+def _still_runs(facts: PodFacts) -> bool:
+    """A controller that saw the pod as failed would replace it: not while containers run."""
+    containers = facts.state.containers if facts.state is not None else ()
+    return not facts.is_stopped and any(c.state == "running" for c in containers)
+
+
 def _add_reason(facts: PodFacts, status: Object, old: Object) -> None:
     if facts.ending is not None:
+        if _still_runs(facts):
+            return
         status["reason"], status["message"] = facts.ending.reason, facts.ending.message
         return
     for field in ("reason", "message"):

@@ -7,6 +7,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +15,11 @@ from pathlib import Path, PurePosixPath
 from minikube_py import clock, ids
 
 DATA, DATA_NEW = "..data", "..data_tmp"
+DISK_MODE, MEMORY_MODE = 0o777, 0o1777
+"""Permissions of a volume on disk and in memory, as pods see them on any node; their mounts are read-only anyway."""
+
 _LONGEST_PATH = 4096
+_DIRECTORY_MODE = 0o755
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,14 @@ class File:
     owner: int | None = None
 
 
-def write(directory: Path, files: Mapping[str, File], group: int | None = None) -> bool:
+def write(directory: Path, files: Mapping[str, File], group: int | None = None, mode: int = DISK_MODE) -> bool:
     """Bring the volume to exactly these files; True when something changed. Raises ValueError on a bad path.
 
-    group: the fsGroup, which gets to read everything.
+    group: the fsGroup, which owns everything and gets to read it. mode: of the volume itself.
     """
     wanted = {_checked(path): file for path, file in files.items()}
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    os.chmod(directory, 0o755)
+    _open_to(directory, mode, group)
     old = _current(directory)
     if old is not None and _is_same(directory / old, wanted, group):
         return False
@@ -90,8 +95,7 @@ def _mode(file: File, group: int | None) -> int:
 def _write_new(directory: Path, wanted: Mapping[str, File], group: int | None) -> str:
     name = f"..{clock.now():%Y_%m_%d_%H_%M_%S}.{ids.pick(10**9):09d}"
     fresh = directory / name
-    fresh.mkdir(mode=0o755)
-    os.chmod(fresh, 0o755)
+    fresh.mkdir(mode=_DIRECTORY_MODE)
     for path, file in wanted.items():
         target = fresh / path
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -101,7 +105,20 @@ def _write_new(directory: Path, wanted: Mapping[str, File], group: int | None) -
             os.fchmod(out.fileno(), _mode(file, group))
             if file.owner is not None or group is not None:
                 _own(out.fileno(), file.owner, group)
+    for made, _, _ in os.walk(fresh):
+        _open_to(Path(made), _DIRECTORY_MODE, group)
     return name
+
+
+def _open_to(directory: Path, mode: int, group: int | None) -> None:
+    """What is made in a group's directory belongs to the group."""
+    if group is not None:
+        mode |= stat.S_ISGID | 0o550
+        try:
+            os.chown(directory, -1, group)
+        except PermissionError:
+            pass  # without root, like the files
+    os.chmod(directory, mode)
 
 
 def _own(handle: int, owner: int | None, group: int | None) -> None:

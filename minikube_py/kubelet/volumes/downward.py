@@ -14,5 +14,5 @@ class DownwardVolume:
     async def set_up(self, context: VolumeContext) -> ReadyVolume:
         files = projections.downward_files(context, context.source, projections.default_mode(context.source))
         path = context.paths.memory_volume(context.pod_uid, "downward-api", context.name)
-        await asyncio.to_thread(atomic_writer.write, path, files, context.fs_group)
+        await asyncio.to_thread(atomic_writer.write, path, files, context.fs_group, atomic_writer.MEMORY_MODE)
         return ReadyVolume(path, is_read_only=True)

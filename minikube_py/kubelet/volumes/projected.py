@@ -19,7 +19,7 @@ class ProjectedVolume:
         for index, source in enumerate(context.source.get("sources") or ()):
             files |= await _files_of(context, source, index, mode)
         path = context.paths.memory_volume(context.pod_uid, "projected", context.name)
-        await asyncio.to_thread(atomic_writer.write, path, files, context.fs_group)
+        await asyncio.to_thread(atomic_writer.write, path, files, context.fs_group, atomic_writer.MEMORY_MODE)
         return ReadyVolume(path, is_read_only=True)
 
 

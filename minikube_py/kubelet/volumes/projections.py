@@ -91,10 +91,10 @@ def _private(context: VolumeContext, text: str, mode: int, user: int | None = No
 
 
 def _only_user(pod: Object) -> int | None:
-    """The user that all containers run as; None when they differ or it is the image's own."""
+    """The user that all containers run as; None when they differ or it is the image's own. Debuggers don't count."""
     of_pod = (pod["spec"].get("securityContext") or {}).get("runAsUser")
     users: set[Any] = set()
-    for container in pod_spec.all_containers(pod):
+    for container in (*pod_spec.init_containers(pod), *pod_spec.regular_containers(pod)):
         own = (container.spec.get("securityContext") or {}).get("runAsUser")
         users.add(of_pod if own is None else own)
     return int(users.pop()) if len(users) == 1 and None not in users else None

@@ -16,5 +16,5 @@ class SecretVolume:
         mode = projections.default_mode(source)
         files = await projections.secret_files(context, source, source["secretName"], mode)
         path = context.paths.memory_volume(context.pod_uid, "secret", context.name)
-        await asyncio.to_thread(atomic_writer.write, path, files, context.fs_group)
+        await asyncio.to_thread(atomic_writer.write, path, files, context.fs_group, atomic_writer.MEMORY_MODE)
         return ReadyVolume(path, is_read_only=True)

@@ -36,9 +36,8 @@ def prepare_create(pod: Object) -> None:
     pod["status"] = status
 
 
-def validate(pod: Object, errors: FieldErrors) -> None:
-    """A new pod."""
-    validate_whole(pod, errors)
+def validate_create(pod: Object, errors: FieldErrors) -> None:
+    """What holds for a new pod only."""
     spec = pod.get("spec") or {}
     if spec.get("ephemeralContainers"):
         errors.forbidden(SPEC.child("ephemeralContainers"), "cannot be set on create")
@@ -47,8 +46,6 @@ def validate(pod: Object, errors: FieldErrors) -> None:
 
 
 def validate_update(new: Object, old: Object, errors: FieldErrors) -> None:
-    if new.get("spec") != old.get("spec"):
-        validate_whole(new, errors)
     validate_annotation_update(new, old, errors)
     validate_spec_update(new, old, errors)
 
@@ -184,7 +181,8 @@ RULES = KindRules(
     warnings=pod_warnings.of_pod,
     default=default_pod,
     prepare_create=prepare_create,
-    validate=validate,
+    validate=validate_whole,
+    validate_create=validate_create,
     validate_update=validate_update,
     validate_status=validate_status,
     columns=pod_table.COLUMNS,

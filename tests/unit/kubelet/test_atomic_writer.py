@@ -27,7 +27,8 @@ def test_files_are_links_into_a_dated_directory(tmp_path: Path) -> None:
     assert dated.startswith("..20")
     assert mode(volume / "a") == 0o400
     assert mode(volume / "b") == 0o644
-    assert mode(volume) == 0o755
+    assert mode(volume) == 0o777
+    assert mode(volume / dated) == 0o755
 
 
 def test_the_umask_has_no_say(tmp_path: Path) -> None:
@@ -37,7 +38,8 @@ def test_the_umask_has_no_say(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     assert mode(tmp_path / "v" / "d" / "a") == 0o666
-    assert mode(tmp_path / "v") == 0o755
+    assert mode(tmp_path / "v") == 0o777
+    assert mode(tmp_path / "v" / "d") == 0o755
 
 
 def test_same_content_changes_nothing(tmp_path: Path) -> None:
@@ -60,6 +62,14 @@ def test_changes_replace_the_whole_set(tmp_path: Path, new: dict[str, File]) -> 
 def test_group_may_read_what_the_owner_alone_could(tmp_path: Path) -> None:
     atomic_writer.write(tmp_path, {"a": File(b"1", 0o400)}, group=os.getgid())
     assert mode(tmp_path / "a") == 0o440
+
+
+def test_directories_of_a_group_are_its_own(tmp_path: Path) -> None:
+    volume = tmp_path / "v"
+    atomic_writer.write(volume, {"d/a": File(b"1", 0o400)}, group=os.getgid(), mode=atomic_writer.MEMORY_MODE)
+    assert mode(volume) == 0o3777
+    assert [mode(volume / name) for name in ("..data", "d")] == [0o2755] * 2
+    assert {(volume / name).stat().st_gid for name in (".", "..data", "d", "d/a")} == {os.getgid()}
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../up", "a/../b", "..data", "", "a//b", "a/./b"])

@@ -237,6 +237,9 @@ def sysctls(*names: str) -> Object:
         (sysctls("kernel.shm_rmid_forced", "kernel.msgmax"), "SysctlForbidden"),
         (sysctls("net.ipv4.tcp_syncookies") | {"hostNetwork": True}, "SysctlForbidden"),
         (sysctls("kernel.shm_rmid_forced") | {"hostIPC": True}, "SysctlForbidden"),
+        ({"securityContext": {"supplementalGroupsPolicy": "Merge"}}, None),
+        ({"securityContext": {"supplementalGroupsPolicy": "Strict"}}, "SupplementalGroupsPolicyNotSupported"),
+        ({"securityContext": {"supplementalGroupsPolicy": "Strict", "runAsGroup": 5}}, None),
     ],
 )
 def test_refusal(spec: Object, reason: str | None) -> None:
@@ -270,6 +273,14 @@ def test_host_ports(mine: Object, other: Object, clashes: bool) -> None:
     assert (found is not None and found.reason == "NodePorts") is clashes
 
 
+def test_limits_of_the_pod_hold_for_containers_without_any() -> None:
+    mine = container(resources={"limits": {"memory": "8Mi"}})
+    whole = pod(containers=[container(), mine], resources={"limits": {"cpu": "1", "memory": "64Mi"}})
+    first, second = (cgroup_limits(whole, c, 16 * GIB) for c in whole["spec"]["containers"])
+    assert (first.memory_bytes, second.memory_bytes) == (64 * 1024**2, 8 * 1024**2)
+    assert first.cpu_quota_us == second.cpu_quota_us == 100_000
+
+
 def test_requests_of_a_pod() -> None:
     def asks(cpu: str, **more: Any) -> Object:
         return container(resources={"requests": {"cpu": cpu}}, **more)
@@ -280,6 +291,8 @@ def test_requests_of_a_pod() -> None:
         overhead={"cpu": "10m"},
     )
     assert requests(given) == {"cpu": 1010}
+    given["spec"]["resources"] = {"requests": {"cpu": "400m", "memory": "1Ki"}}
+    assert requests(given) == {"cpu": 410, "memory": 1024}
 
 
 def test_resize_that_never_or_not_now_fits() -> None:

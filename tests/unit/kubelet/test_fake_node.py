@@ -198,6 +198,18 @@ async def test_missing_image_backs_off_and_recovers() -> None:
 
 
 @virtual_time
+async def test_why_an_image_is_not_even_pulled_is_told_in_events() -> None:
+    api = MemoryApi()
+    async with node(api, FakeRuntime()):
+        await api.create(PODS, pod("odd", containers=[{"name": "c", "image": " "}]), "default")
+        await asyncio.sleep(1)
+        waiting = (await status(api, "odd"))["containerStatuses"][0]["state"]["waiting"]
+        assert waiting["reason"] == "InvalidImageName"
+        assert ("InspectFailed", waiting["message"]) in events(api)
+        assert ("Failed", "Error: InvalidImageName") in events(api)
+
+
+@virtual_time
 async def test_pod_waits_for_config_map_and_goes_on_by_event() -> None:
     api = MemoryApi()
     async with node(api, FakeRuntime()):
@@ -212,6 +224,31 @@ async def test_pod_waits_for_config_map_and_goes_on_by_event() -> None:
         await api.create(CONFIG_MAPS, made, "default")
         await asyncio.sleep(0.5)
         assert (await status(api))["phase"] == "Running"
+
+
+@virtual_time
+async def _changes_in_quick_succession(data_dir: Path) -> None:
+    api = MemoryApi()
+    async with node(api, FakeRuntime(), data_dir):
+        config = {"metadata": {"name": "cm", "namespace": "default"}, "data": {"n": "0"}}
+        await api.create(CONFIG_MAPS, config, "default")
+        volumes = [{"name": name, "configMap": {"name": "cm"}} for name in ("a", "b")]
+        made = await api.create(PODS, pod(volumes=volumes), "default")
+        await asyncio.sleep(1)
+        for n in range(1, 20):
+            found = await api.get(CONFIG_MAPS, "cm", "default")
+            await api.update(CONFIG_MAPS, {**found, "data": {"n": str(n)}})
+            await asyncio.sleep(0)
+        await asyncio.sleep(1)
+        root = data_dir / "kubelet" / "pods" / made["metadata"]["uid"] / "volumes" / "kubernetes.io~configmap"
+        assert [(root / name / "n").read_text() for name in ("a", "b")] == ["19", "19"]
+
+
+def test_no_change_is_lost_while_volumes_are_written(tmp_path: Path) -> None:
+    try:
+        _changes_in_quick_succession(tmp_path)
+    finally:
+        remove_node_files(tmp_path)
 
 
 @virtual_time

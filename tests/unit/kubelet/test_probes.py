@@ -105,6 +105,17 @@ async def test_readiness_follows_the_probe() -> None:
 
 
 @virtual_time
+async def test_an_odd_success_is_told() -> None:
+    calls = ScriptedCalls(liveness=True)
+    calls.answers["liveness"] = CallResult(True, "redirected", is_warning=True)
+    bench = Bench(calls, liveness=probe("liveness"))
+    await asyncio.sleep(5)
+    assert bench.seen == (True, True, "")
+    assert bench.events.seen == [("ProbeWarning", "Liveness probe warning: redirected")]
+    bench.prober.forget("u")
+
+
+@virtual_time
 async def test_startup_holds_back_the_others() -> None:
     calls = ScriptedCalls(startup=False, liveness=True, readiness=True)
     bench = Bench(
@@ -229,7 +240,7 @@ async def test_http_probe() -> None:
         "/ok?x=1": b"HTTP/1.1 204 No Content\r\n\r\n",
         "/bad": b"HTTP/1.1 503 Oh\r\n\r\n",
         "/moved": b"HTTP/1.1 302 Found\r\nLocation: /ok?x=1\r\n\r\n",
-        "/away": b"HTTP/1.1 302 Found\r\nLocation: http://192.0.2.9/\r\n\r\n",
+        "/away": b"HTTP/1.1 302 Found\r\nLocation: http://192.0.2.9/\r\n\r\n<a>there</a>",
         "/loop": b"HTTP/1.1 302 Found\r\nLocation: /loop\r\n\r\n",
         "/junk": b"SSH-2.0\r\n\r\n",
     }
@@ -247,7 +258,8 @@ async def test_http_probe() -> None:
         assert b"User-Agent: kube-probe/1.37\r\n" in seen[0]
         assert await get("/bad") == CallResult(False, "HTTP probe failed with statuscode: 503")
         assert (await get("/moved")).is_success
-        assert (await get("/away")).is_success
+        text = "Probe terminated redirects, Response body: <a>there</a>"
+        assert await get("/away") == CallResult(True, text, is_warning=True)
         assert "stopped after 10 redirects" in (await get("/loop")).message
         assert "malformed HTTP response" in (await get("/junk")).message
     gone = await calls().run(target(), {"httpGet": {"path": "/", "port": port}}, 5)

@@ -28,7 +28,9 @@ PHASES = {
     "succeeded": (facts(pod(restartPolicy="Never"), state(state="exited"), is_stopped=True), "Succeeded"),
     "not before all has stopped": (facts(pod(restartPolicy="Never"), state(state="exited")), "Running"),
     "failed": (facts(pod(restartPolicy="Never"), state(state="exited", exit_code=1), is_stopped=True), "Failed"),
-    "ended by the kubelet": (facts(pod(), state(), ending=Ending("Evicted", "no room")), "Failed"),
+    "ended by the kubelet, still stopping": (facts(pod(), state(), ending=Ending("Evicted", "no room")), "Running"),
+    "ended by the kubelet": (facts(pod(), state(state="exited"), ending=Ending("Evicted", "no room")), "Failed"),
+    "in its postStart hook": (facts(pod(), state(), hooked=frozenset(("c-0",))), "Pending"),
     "stopped before anything ran": (facts(pod(), sandboxes=(), is_stopped=True), "Failed"),
     "final phases stay": (facts(pod(status={"phase": "Succeeded"}), sandboxes=()), "Succeeded"),
 }
@@ -104,6 +106,11 @@ def test_container_states() -> None:
     assert only(facts(pod(), waiting=waiting))["state"] == {
         "waiting": {"reason": "ErrImagePull", "message": "not found"}
     }
+    hooked = only(facts(pod(), state(), hooked=frozenset(("c-0",))))
+    assert hooked["state"] == {"waiting": {"reason": "ContainerCreating"}}
+    assert (hooked["started"], hooked["ready"], hooked["containerID"]) == (False, False, "docker://c-0")
+    image = Waiting("ImagePullBackOff", 'Back-off pulling image "v"')
+    assert only(facts(pod(), sandbox_wait=image))["state"]["waiting"]["reason"] == "ImagePullBackOff"
     wait = Waiting("ContainerCreating", 'configmap "x" not found')
     assert only(facts(pod(), sandbox_wait=wait))["state"]["waiting"]["message"] == 'configmap "x" not found'
 
@@ -175,6 +182,12 @@ def test_resize_shows_in_conditions_and_resources() -> None:
                  applied_resources={"c-0": wanted})  # fmt: skip
     assert "PodResizeInProgress" not in conditions(done)
     assert only(done)["resources"] == wanted
+
+
+def test_an_ended_container_shows_what_it_was_allowed() -> None:
+    resources = {"requests": {"cpu": "1"}, "limits": {"cpu": "2"}}
+    given = facts(pod(restartPolicy="Never", containers=[container(resources=resources)]), state(state="exited"))
+    assert only(given)["resources"] == resources
 
 
 def test_changes_are_a_patch() -> None:

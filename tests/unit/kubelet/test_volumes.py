@@ -28,6 +28,7 @@ from minikube_py.kubelet.pod_volumes import DiskVolumes
 from minikube_py.kubelet.references import References
 from minikube_py.kubelet.runtimes.protocol import ImageState, Mount, RuntimeFailure
 from minikube_py.kubelet.volumes import mounting
+from minikube_py.kubelet.volumes.empty_dir import memory_bytes
 from minikube_py.kubelet.volumes.node_paths import NodePaths
 from minikube_py.kubelet.volumes.pod_certificates import PodCertificates
 from minikube_py.kubelet.volumes.protocol import NodeSources
@@ -77,7 +78,7 @@ class Node:
             tokens=tokens,
             certificates=certificates,
             images=PresentImages(),
-            allocatable=lambda: {"cpu": "4"},
+            allocatable=lambda: {"cpu": "4", "memory": "64Mi"},
             unpacker=Unpacker(),
         )
         self.volumes = DiskVolumes(NodePaths(data_dir), sources)
@@ -205,6 +206,7 @@ async def _projected(data_dir: Path) -> None:
         root = Path((await mount_of(made, wanted)).host_path)
         assert sorted(p.name for p in root.iterdir() if not p.name.startswith("..")) == ["ca.crt", "namespace", "token"]
         assert (root / "namespace").read_text() == "ns"
+        assert mode(root) == 0o1777
         first = (root / "token").read_text()
         assert made.volumes.refresh_at("u-1") == pytest.approx(clock.seconds() + 3607 * 0.8, abs=1)
         await made.volumes.refresh(wanted)
@@ -238,6 +240,27 @@ async def _empty_dir(data_dir: Path) -> None:
             assert memory.size_bytes == 8 * 1024 * 1024
         await made.volumes.remove_others(set())
         assert not root.exists()
+
+
+def limited(memory: str) -> Object:
+    return {"name": "c", "resources": {"limits": {"memory": memory}}}
+
+
+@pytest.mark.parametrize(
+    ("containers", "limit", "expected"),
+    [
+        ([{"name": "c"}], "", 64),
+        ([limited("128Mi")], "", 64),
+        ([limited("16Mi"), limited("8Mi")], "", 24),
+        ([limited("16Mi"), {"name": "d"}], "", 64),
+        ([limited("16Mi")], "4Mi", 4),
+        ([{"name": "c"}], "100Mi", 64),
+    ],
+)
+def test_a_memory_volume_is_no_larger_than_its_pod(containers: list[Object], limit: str, expected: int) -> None:
+    source = {"medium": "Memory", **({"sizeLimit": limit} if limit else {})}
+    owner = {"spec": {"containers": containers}}
+    assert memory_bytes(owner, source, {"memory": "64Mi"}) == expected * 1024 * 1024
 
 
 def test_empty_dir_and_sub_paths(data_dir: Path) -> None:

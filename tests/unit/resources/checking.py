@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from minikube_py.apiserver.writes import WholeObject
 from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.resources.fields import FieldErrors
 from minikube_py.resources.kind import GVR, ResourceKind
@@ -55,4 +56,15 @@ def update_errors(resource: str, new: dict[str, Any], old: dict[str, Any]) -> li
     kind.rules.prepare_update(new, old)
     errors = FieldErrors()
     kind.rules.validate_update(new, old, errors)
+    return [f"{cause.field}: {cause.message}" for cause in errors.causes]
+
+
+def change_errors(resource: str, new: dict[str, Any], old: dict[str, Any]) -> list[str]:
+    """What the server says of a change of the whole object."""
+    kind, form = kind_of(resource), WholeObject()
+    new = copy.deepcopy(new)
+    kind.rules.default(new)
+    form.prepare(kind, new, old)
+    errors = FieldErrors()
+    form.validate(kind, new, old, errors)
     return [f"{cause.field}: {cause.message}" for cause in errors.causes]

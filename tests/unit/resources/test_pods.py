@@ -9,7 +9,7 @@ from minikube_py.resources.core.pod_defaults import aggregate_requests, default_
 from minikube_py.resources.core.pod_qos import qos_class
 from minikube_py.resources.core.pod_update import validate_ephemeral_containers_update, validate_resize
 from minikube_py.resources.fields import FieldErrors
-from tests.unit.resources.checking import create_errors, kind_of, stored, update_errors
+from tests.unit.resources.checking import change_errors, create_errors, kind_of, stored, update_errors
 
 LABEL = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with"
@@ -201,7 +201,14 @@ def test_images_may_change(change: dict[str, Any], causes: list[str]) -> None:
     old = stored("pods", pod())
     new = copy.deepcopy(old)
     new["spec"]["containers"][0].update(change)
-    assert update_errors("pods", new, old) == causes
+    assert change_errors("pods", new, old) == causes
+
+
+@pytest.mark.parametrize("change", [{"metadata": {"name": "a", "uid": "u", "labels": {"a": "b"}}}, {}])
+def test_a_pod_that_is_being_debugged_may_change(change: dict[str, Any]) -> None:
+    old = stored("pods", pod(ephemeralContainers=[{"name": "debugger", "image": "busybox"}]))
+    new = {**old, "spec": {**old["spec"], "activeDeadlineSeconds": 60}, **change}
+    assert change_errors("pods", new, old) == []
 
 
 @pytest.mark.parametrize(
