@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import orjson
 
+from minikube_py import clock
 from minikube_py.objects.errors import BadRequest, Expired
 from minikube_py.store.protocol import Record
 
-SNAPSHOT_SECONDS = 300.0
+# As in Kubernetes, where a compaction comes every five minutes. Its conformance tests wait for a token to expire, which
+# the history here would often allow for hours.
+TOKEN_SECONDS = 300
 _MAX_SNAPSHOTS = 64
 _VERSION = "meta.k8s.io/v1"
 _INCONSISTENT = -1
@@ -19,14 +22,16 @@ _INCONSISTENT = -1
 
 @dataclass(frozen=True)
 class ContinueToken:
-    """Where the next page starts. revision -1: at whatever revision is current."""
+    """Where the next page starts. revision -1: at whatever revision is current. began: when the first page was read."""
 
     revision: int
     namespace: str
     name: str
+    began: int = 0
 
     def encode(self) -> str:
-        body = {"v": _VERSION, "rv": self.revision, "start": f"{self.namespace}/{self.name}"}
+        place = f"{self.namespace}/{self.name}"
+        body = {"v": _VERSION, "rv": self.revision, "start": place, "began": self.began}
         return base64.urlsafe_b64encode(orjson.dumps(body)).rstrip(b"=").decode()
 
     @classmethod
@@ -36,7 +41,7 @@ class ContinueToken:
             namespace, _, name = body["start"].partition("/")
             if body["v"] != _VERSION:
                 raise ValueError("version")
-            found = cls(int(body["rv"]), namespace, name)
+            found = cls(int(body["rv"]), namespace, name, int(body.get("began", 0)))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, binascii.Error):
             raise BadRequest("invalid continue token: continue key is not valid") from None
         if found.revision == 0:
@@ -48,19 +53,20 @@ class ContinueToken:
     def is_consistent(self) -> bool:
         return self.revision > 0
 
+    @property
+    def is_expired(self) -> bool:
+        return self.is_consistent and clock.seconds() - self.began > TOKEN_SECONDS
+
 
 class PageSnapshots:
-    """Records as they stood when a paged list began. Records never change, so a snapshot is a list of references.
-
-    Its age counts from the first page: a client that asks for the same page over and over must see its token expire.
-    """
+    """Records as they stood when a paged list began. Records never change, so a snapshot is a list of references."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str, int], tuple[float, Sequence[Record]]] = {}
 
     def keep(self, resource: str, namespace: str, revision: int, records: Sequence[Record]) -> None:
         self._drop_old()
-        self._kept.setdefault((resource, namespace, revision), (_seconds(), records))
+        self._kept[resource, namespace, revision] = (_seconds(), records)
         while len(self._kept) > _MAX_SNAPSHOTS:
             del self._kept[next(iter(self._kept))]
 
@@ -74,7 +80,7 @@ class PageSnapshots:
         self._kept.clear()
 
     def _drop_old(self) -> None:
-        limit = _seconds() - SNAPSHOT_SECONDS
+        limit = _seconds() - TOKEN_SECONDS
         for place in [p for p, (made, _) in self._kept.items() if made < limit]:
             del self._kept[place]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from minikube_py import clock
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.keys import key_of
 from minikube_py.apiserver.pages import ContinueToken, after, expired
@@ -108,7 +109,8 @@ def _listing(
     kind = call.kind
     call.context.snapshots.keep(kind.store_resource, call.info.namespace, revision, records)
     last = page[-1].key
-    more = ContinueToken(revision, last.namespace, last.name).encode()
+    began = query.token.began if query.token is not None and query.token.is_consistent else int(clock.seconds())
+    more = ContinueToken(revision, last.namespace, last.name, began).encode()
     return Listing(page, revision, more, len(chosen) - query.limit if query.selection.is_all else None)
 
 
@@ -116,6 +118,8 @@ async def _source(call: ApiCall, query: _Query) -> tuple[Sequence[Record], int]:
     """The records to choose from: the current ones, or those of an exact revision."""
     store, resource, namespace = call.context.store, call.kind.store_resource, call.info.namespace
     check_not_future(call, query.exact)
+    if query.token is not None and query.token.is_expired:
+        raise expired(query.token)
     if query.exact in (0, store.revision):
         page = store.list(resource, namespace)
         return page.records, page.revision

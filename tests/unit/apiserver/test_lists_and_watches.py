@@ -1,24 +1,31 @@
 """Lists in pages and at revisions, watches in all their forms, tables and metadata: as clients see them over HTTP."""
 
-import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from minikube_py.apiserver.pages import SNAPSHOT_SECONDS, PageSnapshots
+from minikube_py import clock
 from minikube_py.client.protocol import Selection
 from minikube_py.resources.kind import GVR
 from minikube_py.store.memory import MemoryStore
 from minikube_py.store.retention import Retention
 from tests.support.cluster import https_cluster
 from tests.support.http_calls import HttpCalls, http_calls
-from tests.support.virtual_time import virtual_time
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 CONFIG_MAPS = GVR("", "v1", "configmaps")
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
 PARTIAL = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
 PARTIAL_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}
+
+
+@pytest.fixture
+def at_second() -> Iterator[Callable[[int], None]]:
+    """Sets the clock to so many seconds after the test's start."""
+    start = clock.seconds()
+    yield lambda second: clock.set_source(lambda: start + second)
+    clock.reset_source()
 
 
 async def make(http: HttpCalls, *names: str, **labels: str) -> None:
@@ -84,15 +91,26 @@ async def test_a_page_is_continued_from_the_history(http: HttpCalls) -> None:
     assert names((await http("GET", f"{MAPS}?continue={token}")).json) == ["b", "c"]
 
 
-@virtual_time
-async def test_a_page_asked_for_again_and_again_expires_all_the_same() -> None:
-    snapshots = PageSnapshots()
-    for _ in range(int(SNAPSHOT_SECONDS / 20)):
-        snapshots.keep("configmaps", "default", 7, [])
-        await asyncio.sleep(20)
-        assert snapshots.find("configmaps", "default", 7) is not None
-    await asyncio.sleep(1)
-    assert snapshots.find("configmaps", "default", 7) is None
+async def test_a_token_expires_however_often_its_page_is_read(
+    http: HttpCalls, at_second: Callable[[int], None]
+) -> None:
+    """Five minutes after the first page, the later pages' tokens with it; the rest is there at the current revision."""
+    await make(http, "a", "b", "c", "d")
+    first = (await http("GET", f"{MAPS}?limit=1")).json["metadata"]
+    at_second(200)
+    second = (await http("GET", f"{MAPS}?limit=1&continue={first['continue']}")).json["metadata"]
+    await make(http, "e")
+    at_second(299)
+    assert (await http("GET", f"{MAPS}?limit=1&continue={first['continue']}")).code == 200
+    at_second(302)
+    for token in (first["continue"], second["continue"]):
+        expired = await http("GET", f"{MAPS}?limit=1&continue={token}")
+        assert (expired.code, expired.json["reason"]) == (410, "Expired")
+    rest = (await http("GET", f"{MAPS}?limit=2&continue={expired.json['metadata']['continue']}")).json
+    assert (names(rest), rest["metadata"]["remainingItemCount"]) == (["c", "d"], 1)
+    assert rest["metadata"]["resourceVersion"] != first["resourceVersion"]
+    last = (await http("GET", f"{MAPS}?limit=2&continue={rest['metadata']['continue']}")).json
+    assert (names(last), last["metadata"]["resourceVersion"]) == (["e"], rest["metadata"]["resourceVersion"])
 
 
 async def test_revisions_of_reads(http: HttpCalls) -> None:
@@ -130,7 +148,8 @@ async def test_a_list_of_an_earlier_revision(http: HttpCalls) -> None:
     assert names((await http("GET", f"{exact}&labelSelector=k%3Dv")).json) == ["a", "b", "c"]
     first = (await http("GET", f"{exact}&limit=2")).json
     http.cluster.api.context.snapshots.expire()
-    assert first == (await http("GET", f"{MAPS}?resourceVersion={version}&limit=2")).json
+    again = (await http("GET", f"{MAPS}?resourceVersion={version}&limit=2")).json
+    assert (again["items"], again["metadata"]["remainingItemCount"]) == (first["items"], 1)
     http.cluster.api.context.snapshots.expire()
     rest = (await http("GET", f"{MAPS}?limit=2&continue={first['metadata']['continue']}")).json
     assert first["items"] + rest["items"] == then["items"]
