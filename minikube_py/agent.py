@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from minikube_py import clock, ids
 from minikube_py.bootstrap.cluster_files import ClusterFiles, ServerRecord, process_start
+from minikube_py.bootstrap.host_claims import HostClaims
 from minikube_py.bootstrap.join import JoinToken, fetch_server_ca, parse_join_token
 from minikube_py.bootstrap.node_identity import NodeIdentity, request_certificate
 from minikube_py.client.http import HttpClient, HttpClientOptions
@@ -16,6 +17,7 @@ from minikube_py.client.tunnel_calls import NodeCalls
 from minikube_py.config import AgentConfig, NetworkConfig
 from minikube_py.host import needs_root
 from minikube_py.kubelet.kubelet import Kubelet
+from minikube_py.leftovers import remove_leftovers
 from minikube_py.node import NodeOptions, running_node
 from minikube_py.objects.errors import ApiError, Forbidden, Unauthorized
 
@@ -34,6 +36,9 @@ async def run_agent(config: AgentConfig) -> None:
         raise RuntimeError(problem)
     files = ClusterFiles(config.data_dir)
     await asyncio.to_thread(files.make)
+    if config.container_runtime == "docker":
+        await remove_leftovers(HostClaims())
+        HostClaims().hold(files, config.docker_host)
     identity = NodeIdentity(config.data_dir / "agent")
     if not identity.exists():
         await _join(config, identity)

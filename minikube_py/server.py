@@ -20,6 +20,7 @@ from minikube_py.bootstrap.first_objects import (
     publish_api_endpoint,
     write_first_objects,
 )
+from minikube_py.bootstrap.host_claims import HostClaims
 from minikube_py.bootstrap.join import ensure_static_token
 from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.mkube_objects import write_mkube_objects
@@ -48,6 +49,7 @@ async def run_server(config: ServerConfig) -> None:
         problem = needs_root()
         if problem:
             raise RuntimeError(problem)
+        await _clear_leftovers()  # before ranges are chosen around them
         config = replace(config, network=_settled_network(config))
     server = Server(config)
     server.nodes.begin()
@@ -57,6 +59,8 @@ async def run_server(config: ServerConfig) -> None:
 
         server.scheduling = await asyncio.to_thread(read_scheduling, config.kube_scheduler_config)
     cluster_id, pki = await asyncio.to_thread(_prepare_files, server)
+    if config.container_runtime == "docker" and config.node_names:
+        HostClaims().hold(server.files, config.docker_host)
     registry = built_in_kinds(config.runtime_config)
     async with server.stack as stack:
         settings = StoreSettings(config.data_dir, index_function(registry), is_soft=heartbeats_are_soft)
@@ -84,6 +88,15 @@ async def run_server(config: ServerConfig) -> None:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         await asyncio.Event().wait()
+
+
+async def _clear_leftovers() -> None:
+    """Of clusters whose data directory was removed, so that nobody can delete them any more."""
+    claims = HostClaims()
+    if await asyncio.to_thread(claims.abandoned):
+        from minikube_py.leftovers import remove_leftovers  # noqa: PLC0415 (hardly ever needed)
+
+        await remove_leftovers(claims)
 
 
 def _load_parts() -> Callable[[Server, ApiParts, asyncio.TaskGroup], Awaitable[None]]:

@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 
 from minikube_py.bootstrap.cluster_files import ClusterFiles, ServerRecord
+from minikube_py.bootstrap.host_claims import HostClaims
 from minikube_py.cli.options import data_dir, flag
 from minikube_py.kubelet.pod_volumes import remove_node_files
 from minikube_py.kubelet.runtimes.docker_cleanup import remove_everything, remove_host_network, remove_pods
 from minikube_py.kubelet.runtimes.protocol import RuntimeFailure
+from minikube_py.leftovers import remove_leftovers
 
 STOP_SECONDS = 30.0
 
@@ -85,6 +87,7 @@ def down(data_dir: Path, docker_host: str) -> None:
 def delete(data_dir: Path, docker_host: str, volumes: bool, yes: bool) -> None:
     """Remove the cluster: pods, network, data; everything labelled."""
     files = ClusterFiles(data_dir.absolute())
+    _clear_leftovers()
     if not files.exists():
         click.echo(f"No cluster in {files.data_dir}.")
         return
@@ -94,6 +97,7 @@ def delete(data_dir: Path, docker_host: str, volumes: bool, yes: bool) -> None:
     record = stop_server(files)
     if _uses_docker(record):
         asyncio.run(_remove_everything(files.cluster_id(), _engine(record, docker_host)))
+        HostClaims().drop(files.cluster_id())
     _remove_data(files, keep_volumes=not volumes)
     click.echo("Deleted.")
 
@@ -113,6 +117,12 @@ async def _remove_everything(cluster_id: str, docker_host: str) -> None:
         await remove_host_network(cluster_id)
     except RuntimeFailure as failure:
         raise click.ClickException(f"Docker could not be cleaned up: {failure.message}") from None
+
+
+def _clear_leftovers() -> None:
+    """Of clusters whose data directory was removed by hand, so that nobody can delete them any more."""
+    for claim in asyncio.run(remove_leftovers(HostClaims())):
+        click.echo(f"Removed what the cluster of {claim.data_dir}, which is gone, had left on this machine.")
 
 
 def _remove_data(files: ClusterFiles, *, keep_volumes: bool) -> None:

@@ -125,3 +125,40 @@ def test_ranges_of_another_cluster_are_not_taken(server: TestServer, tmp_path: P
     second = TestServer(tmp_path / "second", server.flags)
     with pytest.raises(ProcessFailed, match="of another mkube cluster: choose others with --cluster-cidr"):
         second.start()
+
+
+def traces(cluster_id: str) -> list[str]:
+    """What the machine still has of a cluster: containers, interfaces, tables."""
+    commands = (
+        ["docker", "ps", "-aq", "--filter", f"label=io.mkube.cluster={cluster_id}"],
+        ["sh", "-c", f"grep -l 'mkube {cluster_id} ' /sys/class/net/*/ifalias || true"],
+        ["sh", "-c", f"nft list tables | grep {cluster_id[:8]} || true"],
+    )
+    found = [subprocess.run(one, capture_output=True, text=True, check=True).stdout for one in commands]
+    return "".join(found).split("\n")[:-1]
+
+
+def run_something(server: TestServer) -> None:
+    server.kubectl("create", "deployment", "something", "--image=busybox:stable", "--", "sleep", "1000")
+    server.kubectl("rollout", "status", "deployment/something", "--timeout=60s")
+
+
+def test_what_a_removed_cluster_left_goes_at_the_next_start(server: TestServer, tmp_path: Path) -> None:
+    """A server was killed and its data directory removed by hand; another cluster is stopped, yet may go on."""
+    run_something(server)
+    stays = cluster_label(server).partition("=")[2]
+    ranges = ("--cluster-cidr", "10.145.0.0/16", "--service-cidr", "10.146.0.0/16", "--cluster-dns", "10.146.0.10")
+    with running_server(tmp_path / "lost", *ranges) as lost:
+        run_something(lost)
+        goes = cluster_label(lost).partition("=")[2]
+        lost.mkube.kill()
+        subprocess.run(["rm", "-rf", lost.data_dir], check=False, capture_output=True)
+        server.mkube.stop()
+        before = traces(stays)
+        assert len(before) == 6
+        assert len(traces(goes)) == 6
+        assert "had left on this machine" in TestServer(tmp_path / "none").run("delete", "--yes")
+        assert traces(goes) == []
+        assert traces(stays) == before
+    server.start()
+    server.kubectl("rollout", "status", "deployment/something", "--timeout=60s")

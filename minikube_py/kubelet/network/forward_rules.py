@@ -3,6 +3,7 @@
 import shlex
 
 from minikube_py.host_tools import ToolError, find_tool, run_tool
+from minikube_py.kubelet.network.host_names import is_owned
 
 _CHAINS = ("DOCKER-USER", "FORWARD")
 _LEGACY_TABLES = "/proc/net/ip_tables_names"
@@ -37,8 +38,8 @@ async def _insert_pair(tool: str, chain: str, bridge: str, comment: str) -> bool
     return True
 
 
-async def remove_forwarding(comment_prefix: str) -> None:
-    """Delete every rule whose comment begins with the prefix."""
+async def remove_forwarding(owner: str) -> None:
+    """Delete every rule with the comment of a node or, by the owner prefix, of any node of a cluster."""
     for tool in _variants():
         for chain in _CHAINS:
             try:
@@ -47,7 +48,7 @@ async def remove_forwarding(comment_prefix: str) -> None:
                 continue
             for line in listing.splitlines():
                 words = shlex.split(line)
-                if words[:1] == ["-A"] and _comment(words).startswith(comment_prefix):
+                if words[:1] == ["-A"] and is_owned(_comment(words), owner):
                     await run_tool([tool, "-w", "-D", *words[1:]])
 
 

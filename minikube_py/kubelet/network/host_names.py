@@ -49,6 +49,11 @@ def owner_prefix(cluster_id: str) -> str:
     return f"mkube {cluster_id} "
 
 
+def is_owned(text: str, owner: str) -> bool:
+    """Whether an alias or comment is the owner's own text or, for a cluster's prefix, one of its nodes'."""
+    return text == owner or (owner.endswith(" ") and text.startswith(owner))
+
+
 def veth_name(sandbox_id: str) -> str:
     return f"mk{sandbox_id[:12]}"
 

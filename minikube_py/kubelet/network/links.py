@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minikube_py.kubelet.network.host_names import is_owned
 from minikube_py.kubelet.runtimes.namespace_dial import in_network_namespace
 
 _POD_INTERFACE = "eth0"
@@ -178,11 +179,11 @@ def remove_link(name: str) -> None:
         network.link("del", index=index)
 
 
-def remove_links_of(alias_prefix: str) -> None:
-    """Delete the interfaces whose alias begins with the prefix, and every port of them."""
+def remove_links_of(owner: str) -> None:
+    """Delete the interfaces of a node or, by the owner prefix, of all nodes of a cluster, and every port of them."""
     for interface in Path("/sys/class/net").iterdir():
         alias = interface / "ifalias"
-        if not alias.exists() or not alias.read_text().startswith(alias_prefix):
+        if not alias.exists() or not is_owned(alias.read_text().rstrip("\n"), owner):
             continue
         ports = interface / "brif"
         for port in ports.iterdir() if ports.exists() else ():
