@@ -179,7 +179,15 @@ def _read_int_or_string(data: bytes, start: int, end: int) -> int | str:
 
 
 def _write_json(value: Any) -> bytes:
-    return b"\x0a" + delimited(orjson.dumps(value))
+    return b"\x0a" + delimited(_go_escaped(orjson.dumps(value)))
+
+
+def _go_escaped(text: bytes) -> bytes:
+    """JSON text as Go writes it. Clients compare what a ControllerRevision holds byte by byte with their own encoding."""
+    for character in b"<>&":
+        if character in text:
+            text = text.replace(bytes((character,)), b"\\u%04x" % character)
+    return text.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
 
 
 def _read_json(data: bytes, start: int, end: int) -> Any:

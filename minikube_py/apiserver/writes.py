@@ -93,6 +93,8 @@ class StatusOnly:
             restore(new, old, key)
         if kind.custom or not kind.rules.status_changes_metadata:
             _restore_metadata(new["metadata"], old["metadata"])
+        for key in kind.rules.status_keeps:
+            restore(new["metadata"], old["metadata"], key)
 
     def validate(self, kind: ResourceKind, new: Object, old: Object, errors: FieldErrors) -> None:
         kind.rules.validate_status(new, old, errors)

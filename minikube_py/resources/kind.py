@@ -84,6 +84,7 @@ class KindRules:
     field_aliases   other names of the stored kind's `fields` in this version: alias to field.
     warnings        what clients are told of a new object, and of a changed one whose generation rose (pods: new ones).
     status_changes_metadata  False where a write of the status leaves labels, annotations and finalizers as they were.
+    status_keeps    else those fields of the metadata that a write of the status leaves as they were.
     to_storage, from_storage  convert between the served version and the stored one, in place; None when equal.
     """
 
@@ -104,6 +105,7 @@ class KindRules:
     allows_create_on_update: bool = False
     allows_unconditional_update: bool = True
     status_changes_metadata: bool = True
+    status_keeps: tuple[str, ...] = ()
     warnings: Callable[[Object], list[str]] | None = None
     deprecation: str = ""
     default_grace_seconds: Callable[[Object], int] | None = None

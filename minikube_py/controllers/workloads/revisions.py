@@ -10,6 +10,7 @@ from minikube_py.client.protocol import Client, DeleteOptions, PatchType
 from minikube_py.controllers.context import CONTROLLER_REVISIONS
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind
 from minikube_py.controllers.workloads.pods import BY_CONTROLLER, orphans_of
+from minikube_py.controllers.workloads.stored_template import stored_template
 from minikube_py.controllers.workloads.template import normal, template_hash
 from minikube_py.controllers.workloads.writing import write_object
 from minikube_py.objects.errors import AlreadyExists, NotFound, Object
@@ -23,7 +24,7 @@ REVISION_LABEL = "controller-revision-hash"
 
 def template_patch(owner: Object) -> Object:
     """What a revision stores: a patch that puts the template back."""
-    return {"spec": {"template": {**deep_copy(owner["spec"]["template"]), "$patch": "replace"}}}
+    return {"spec": {"template": stored_template({**owner["spec"]["template"], "$patch": "replace"})}}
 
 
 def template_of(revision: Object) -> Object:

@@ -206,6 +206,7 @@ POLICY_RULES = KindRules(
     row=policy_row,
     has_generation=True,
     allows_unconditional_update=False,
+    status_changes_metadata=False,
 )
 MUTATING_POLICY_RULES = KindRules(
     default=default_mutating_policy,

@@ -92,4 +92,5 @@ RULES = KindRules(
     row=row,
     name_check=meta.path_segment_name,
     allows_unconditional_update=False,
+    status_changes_metadata=False,
 )

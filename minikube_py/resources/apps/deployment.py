@@ -131,4 +131,5 @@ RULES = KindRules(
     ),
     row=row,
     has_generation=True,
+    status_keeps=("labels",),
 )

@@ -190,4 +190,5 @@ RULES = KindRules(
     fields=fields,
     has_generation=True,
     default_grace_seconds=grace_seconds,
+    status_keeps=("ownerReferences",),
 )

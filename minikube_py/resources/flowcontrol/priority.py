@@ -180,6 +180,7 @@ SCHEMA_RULES = KindRules(
     row=schema_row,
     has_generation=True,
     name_check=meta.path_segment_name,
+    status_changes_metadata=False,
 )
 LEVEL_RULES = KindRules(
     default=default_level,
@@ -197,4 +198,5 @@ LEVEL_RULES = KindRules(
     row=level_row,
     has_generation=True,
     name_check=meta.path_segment_name,
+    status_changes_metadata=False,
 )

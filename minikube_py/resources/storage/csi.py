@@ -214,4 +214,5 @@ ATTACHMENT_RULES = KindRules(
     ),
     row=attachment_row,
     allows_unconditional_update=False,
+    status_changes_metadata=False,
 )
