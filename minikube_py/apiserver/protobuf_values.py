@@ -183,7 +183,7 @@ def _write_json(value: Any) -> bytes:
 
 
 def _go_escaped(text: bytes) -> bytes:
-    """JSON text as Go writes it. Clients compare what a ControllerRevision holds byte by byte with their own encoding."""
+    """JSON text as Go writes it: clients compare what a ControllerRevision holds, byte by byte, with their own text."""
     for character in b"<>&":
         if character in text:
             text = text.replace(bytes((character,)), b"\\u%04x" % character)

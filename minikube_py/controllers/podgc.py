@@ -11,6 +11,7 @@ from minikube_py.controllers.context import NODES, PODS, ControllerContext
 from minikube_py.controllers.nodelifecycle import BY_NODE, by_node
 from minikube_py.controllers.nodes.taints import ready_status, taints_of
 from minikube_py.controllers.workloads.pods import is_finished
+from minikube_py.objects.conditions import observed
 from minikube_py.objects.errors import NotFound, Object
 from minikube_py.objects.meta import is_deleting, key, name, namespace, uid
 from minikube_py.reconciling.cache import Key
@@ -86,7 +87,7 @@ class PodGarbageCollector:
             return _QUARANTINE_SECONDS
         if await self._node_exists(node):
             return None
-        await self._fail(pod, [_target()])
+        await self._fail(pod, [_target(pod)])
         await self._delete(pod)
         return None
 
@@ -125,11 +126,12 @@ def _is_out_of_service(node: Object) -> bool:
     return ready_status(node) != "True" and any(taint["key"] == OUT_OF_SERVICE for taint in taints_of(node))
 
 
-def _target() -> Object:
+def _target(pod: Object) -> Object:
     return {
         "type": "DisruptionTarget",
         "status": "True",
         "reason": "DeletionByPodGC",
         "message": "PodGC: node no longer exists",
         "lastTransitionTime": clock.rfc3339(),
+        **observed(pod),
     }

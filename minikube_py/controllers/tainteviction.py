@@ -13,7 +13,7 @@ from minikube_py.controllers.context import NODES, PODS, ControllerContext
 from minikube_py.controllers.nodelifecycle import BY_NODE, by_node
 from minikube_py.controllers.nodes.taints import NO_EXECUTE, eviction_delay, taints_of
 from minikube_py.controllers.workloads.writing import write_status
-from minikube_py.objects.conditions import set_condition
+from minikube_py.objects.conditions import observed, set_condition
 from minikube_py.objects.errors import NotFound, Object
 from minikube_py.objects.meta import deep_copy, is_deleting, key, name, namespace, uid
 from minikube_py.reconciling.cache import Key
@@ -107,6 +107,7 @@ class TaintEvictionController:
             "status": "True",
             "reason": "DeletionByTaintManager",
             "message": "Taint manager: deleting due to NoExecute taint",
+            **observed(pod),
         }
         try:
             if set_condition(status.setdefault("conditions", []), condition):

@@ -12,6 +12,12 @@ from minikube_py.objects.errors import Object
 _CLEARED = ("reason", "message", "observedGeneration")
 
 
+def observed(obj: Object) -> Object:
+    """The part of a condition that says which generation of the object it is about; empty for objects without one."""
+    generation = obj["metadata"].get("generation")
+    return {"observedGeneration": generation} if generation else {}
+
+
 def get_condition(conditions: Iterable[Object] | None, type_: str) -> Object | None:
     """The condition of that type, or None."""
     for condition in conditions or ():

@@ -9,7 +9,7 @@ from typing import Any
 
 from minikube_py import clock
 from minikube_py.client.protocol import Client, DeleteOptions, PatchType, WriteOptions
-from minikube_py.objects.conditions import get_condition
+from minikube_py.objects.conditions import get_condition, observed
 from minikube_py.objects.errors import ApiError, NotFound, Object
 from minikube_py.reconciling.informer import InformerSet
 from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
@@ -35,6 +35,8 @@ _PODS = GVR("", "v1", "pods")
 _BUDGETS = GVR("policy", "v1", "poddisruptionbudgets")
 _BINDING = WriteOptions(subresource="binding")
 _STATUS = WriteOptions(subresource="status")
+_TOLD = ("status", "reason", "message", "observedGeneration")
+"""What a condition says: only when that changes, it is written again."""
 
 
 class Scheduler:
@@ -190,12 +192,13 @@ class Scheduler:
             "reason": "Unschedulable",
             "message": message,
             "lastTransitionTime": now,
+            **observed(pod.obj),
         }
         current = get_condition(status.get("conditions"), "PodScheduled")
         if current is not None and current["status"] == "False":
             condition["lastTransitionTime"] = current.get("lastTransitionTime", now)
         changes: Object = {}
-        if current is None or any(current.get(f) != condition[f] for f in ("status", "reason", "message")):
+        if current is None or any(current.get(f) != condition.get(f) for f in _TOLD):
             changes["conditions"] = [condition]
         if (status.get("nominatedNodeName") or "") != nominated:
             changes["nominatedNodeName"] = nominated or None
@@ -225,6 +228,7 @@ class Scheduler:
                 "reason": "PreemptionByScheduler",
                 "message": f"{name}: preempting to accommodate a higher priority pod",
                 "lastTransitionTime": clock.rfc3339(),
+                **observed(victim.obj),
             }
             patch = {"metadata": {"uid": victim.uid}, "status": {"conditions": [condition]}}
             with suppress(NotFound):

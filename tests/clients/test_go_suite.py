@@ -17,7 +17,7 @@ pytestmark = pytest.mark.client
 
 AREAS = (
     "Matrix", "Discovery", "Fields", "Table", "Definition", "Apply", "Watch", "List", "Garbage", "Namespace", "Quota",
-    "Auth", "Identity", "Service", "Events", "Workload", "Admission",
+    "Auth", "Identity", "Service", "Events", "Workload", "Admission", "Rollout", "Replicas", "Daemon", "Generation",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.subresources.bodies import decode_body
 from minikube_py.apiserver.updating import change, check_preconditions, find_record
 from minikube_py.apiserver.writes import WholeObject, admission_request, admit, mutate
+from minikube_py.objects.conditions import observed
 from minikube_py.objects.errors import Conflict, Invalid, NotFound, Object, UnknownPath
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.core import binding as rules
@@ -81,9 +82,7 @@ def _assigned(call: ApiCall, old: Object, binding: Object) -> Object:
         if binding["metadata"].get(key):
             new["metadata"][key] = {**(new["metadata"].get(key) or {}), **binding["metadata"][key]}
     conditions = [c for c in (new.get("status") or {}).get("conditions") or () if c["type"] != "PodScheduled"]
-    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": clock.rfc3339()}
-    if new["metadata"].get("generation"):
-        scheduled["observedGeneration"] = new["metadata"]["generation"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": clock.rfc3339(), **observed(new)}
     new.setdefault("status", {})["conditions"] = [*conditions, scheduled]
     return new
 

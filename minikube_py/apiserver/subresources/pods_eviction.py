@@ -9,6 +9,7 @@ from minikube_py.apiserver.reads import find
 from minikube_py.apiserver.subresources.bodies import decode_body
 from minikube_py.apiserver.updating import change
 from minikube_py.apiserver.writes import STATUS_ONLY, admission_request, admit, mutate
+from minikube_py.objects.conditions import observed
 from minikube_py.objects.errors import BadRequest, Cause, Forbidden, InternalError, Object, TooManyRequests, UnknownPath
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.selectors import LabelSelector
@@ -130,7 +131,7 @@ def _marked_as_target(pod: Object) -> Object:
     status = new.setdefault("status", {})
     condition = {
         "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-        "message": "Eviction API: evicting", "lastTransitionTime": clock.rfc3339(),
+        "message": "Eviction API: evicting", "lastTransitionTime": clock.rfc3339(), **observed(pod),
     }  # fmt: skip
     status["conditions"] = [c for c in status.get("conditions") or () if c["type"] != "DisruptionTarget"] + [condition]
     return new

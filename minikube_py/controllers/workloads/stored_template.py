@@ -20,13 +20,14 @@ _EMPTY_TEXT = frozenset((
 def stored_template(value: Any) -> Any:
     """A copy of the template (or a part of it) in the form that Go's encoder gives it."""
     if isinstance(value, dict):
-        return {key: stored_template(value[key]) for key in sorted(value) if not _is_unset(key, value[key])}
+        return {key: stored_template(value[key]) for key in sorted(value) if not is_unset(key, value[key])}
     if isinstance(value, list):
         return [stored_template(item) for item in value]
     return value
 
 
-def _is_unset(key: str, value: Any) -> bool:
+def is_unset(key: str, value: Any) -> bool:
+    """Whether Go leaves the field out."""
     if value is None or value == []:
         return True
     if value == {}:

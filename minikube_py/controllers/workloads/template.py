@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from minikube_py import ids
+from minikube_py.controllers.workloads.stored_template import is_unset
 from minikube_py.objects.errors import Object
 
 POD_TEMPLATE_HASH = "pod-template-hash"
@@ -26,11 +27,11 @@ def same_template(one: Object, other: Object) -> bool:
 
 
 def normal(value: Any) -> Any:
-    """The value without nulls and empty lists and objects, which mean the same as absent."""
+    """The value without nulls, empty lists and objects, and zero values, which mean the same as absent."""
     if isinstance(value, dict):
         parts = ((k, normal(v)) for k, v in value.items())
         # An empty object can carry meaning (emptyDir: {}), so only metadata-like emptiness is dropped.
-        return {k: v for k, v in parts if v is not None and v != [] and not (v == {} and k in _DROPPED_WHEN_EMPTY)}
+        return {k: v for k, v in parts if not is_unset(k, v) and not (v == {} and k in _DROPPED_WHEN_EMPTY)}
     if isinstance(value, list):
         return [normal(item) for item in value]
     return value

@@ -284,3 +284,35 @@ async def test_pods_that_do_not_run_need_no_budget() -> None:
         await evict(client)
         with pytest.raises(NotFound):
             await client.get(PODS, "p", "default")
+
+
+# --- metadata in writes of the status ---------------------------------------------------------------------------------
+
+
+async def test_the_status_of_a_deployment_changes_no_labels() -> None:
+    async with test_cluster() as cluster:
+        client = cluster.client()
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        body = {
+            "metadata": {"name": "d", "namespace": "default", "labels": {"own": "yes"}},
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+        }
+        await client.create(DEPLOYMENTS, body)
+        patch = {"metadata": {"labels": {"own": "no"}, "annotations": {"x": "y"}}, "status": {"replicas": 1}}
+        patched = await client.patch(DEPLOYMENTS, "d", patch, "default", options=STATUS)
+    assert patched["metadata"]["labels"] == {"own": "yes"}
+    assert patched["metadata"]["annotations"] == {"x": "y"}
+    assert patched["status"]["replicas"] == 1
+
+
+async def test_the_status_of_a_pod_changes_no_owners() -> None:
+    async with test_cluster() as cluster:
+        client = cluster.client()
+        owner = {"apiVersion": "v1", "kind": "ReplicationController", "name": "rc", "uid": "u", "controller": True}
+        made = pod("p")
+        made["metadata"]["ownerReferences"] = [owner]
+        await client.create(PODS, made)
+        patch = {"metadata": {"ownerReferences": None, "labels": {"own": "no"}}, "status": {"phase": "Running"}}
+        patched = await client.patch(PODS, "p", patch, "default", options=STATUS)
+    assert patched["metadata"]["ownerReferences"] == [owner]
+    assert patched["metadata"]["labels"]["own"] == "no"

@@ -346,7 +346,7 @@ func TestDaemonRevisionLife(t *testing.T) {
 		_, err = client.Update(t.Context(), read, metav1.UpdateOptions{})
 		return err
 	}))
-	_, err = typed.AppsV1().DaemonSets(namespace).Patch(t.Context(), "daemon", types.StrategicMergePatchType, []byte(`{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":1}}},"updateStrategy":{"type":"RollingUpdate"}}`), metav1.PatchOptions{})
+	_, err = typed.AppsV1().DaemonSets(namespace).Patch(t.Context(), "daemon", types.StrategicMergePatchType, []byte(`{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":1}},"updateStrategy":{"type":"RollingUpdate"}}}`), metav1.PatchOptions{})
 	must(t, err)
 	count(selector, 2)
 	must(t, client.DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: current.Name + "=updated"}))

@@ -181,7 +181,7 @@ func TestRolloutCleansUp(t *testing.T) {
 	check(t, len(added) == 1 && added[0] == "c", "pods made: %v", added)
 }
 
-// A rollout that hangs is rolled over by the next one, although pods must be ready for ten seconds.
+// A rollout that hangs is rolled over by the next one, although pods must be ready for a while.
 func TestRolloutIsRolledOver(t *testing.T) {
 	t.Parallel()
 	namespace := makeNamespace(t)
@@ -190,7 +190,7 @@ func TestRolloutIsRolledOver(t *testing.T) {
 	setBecomes(t, namespace, "first", "ready", func(set *appsv1.ReplicaSet) bool { return set.Status.ReadyReplicas == 1 })
 	d := deploymentOf("rollover", 1)
 	d.Spec.Template.Spec.Containers[0].Image = "redis:nonexistent"
-	d.Spec.MinReadySeconds = 10
+	d.Spec.MinReadySeconds = 2
 	d.Spec.Strategy.RollingUpdate = &appsv1.RollingUpdateDeployment{MaxUnavailable: pointer(intstr.FromInt32(0)), MaxSurge: pointer(intstr.FromInt32(1))}
 	d.Spec.Strategy.Type = appsv1.RollingUpdateDeploymentStrategyType
 	d, err = typed.AppsV1().Deployments(namespace).Create(t.Context(), d, metav1.CreateOptions{})
