@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from minikube_py.bootstrap.pki import Pki
 from minikube_py.client.node_connection import NodeConnections
 from minikube_py.client.protocol import Client
 from minikube_py.config import AuditConfig, OidcConfig, ServerConfig
+from minikube_py.resources.kind import GVR
 from minikube_py.resources.registry import KindRegistry
 from minikube_py.store.protocol import Store
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 MASTERS = "system:masters"
 AUTHENTICATED = "system:authenticated"
+_PODS = GVR("", "v1", "pods")
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,10 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
     )
     for path, handler in openid_paths(identity.tokens).items():
         server.paths.add(path, handler)
-    api = Api(server, identity.feed(store), identity.tokens, log)
+    pods = registry.find(_PODS)
+    assert pods is not None
+    feed = identity.feed(store, partial(reader.records.shared, pods))
+    api = Api(server, feed, identity.tokens, log)
     identity.admission_context.client = api.admin()
     identity.admission_context.outbound = server.outbound
     return api

@@ -131,7 +131,7 @@ class ApiCall:
     """A call past authorization. `manager` is the field manager when the query names none.
 
     audit_annotations are what the parts on the way have to say in the audit log. is_large: the body is so long that the
-    steps of the write belong in a thread.
+    steps of the write belong in a thread. is_answer_shared: whoever gets the answer only reads it.
     """
 
     context: "ServerContext"
@@ -145,6 +145,7 @@ class ApiCall:
     exchange: Exchange | None = None
     audit_annotations: dict[str, str] = field(default_factory=dict)
     is_large: bool = False
+    is_answer_shared: bool = False
 
     @property
     def dry_run(self) -> bool:

@@ -15,11 +15,11 @@ from minikube_py.apiserver.writes import (
     admit,
     allocator_of,
     answer,
-    draft,
     mutate,
     now,
     prepare_create,
     record_manager,
+    store,
     validate_create,
     validated,
 )
@@ -89,14 +89,13 @@ async def _store(call: ApiCall, obj: Object, request: AdmissionRequest, *, is_ap
 async def _insert(call: ApiCall, obj: Object) -> Record | None:
     kind, metadata = call.kind, obj["metadata"]
     key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
-    store = call.context.store
     try:
         if not call.dry_run:
-            return await store.create(key, await draft(call, obj))
-        if store.get(key) is not None:
+            return await store(call, obj, key, None)
+        if call.context.store.get(key) is not None:
             raise KeyExists
     except KeyExists:
-        current = store.get(key)
+        current = call.context.store.get(key)
         if current is not None and b'"deletionTimestamp"' in current.data and metadata.get("generateName") is None:
             await call.context.conversions.ready(kind, (current,))
             stored = call.context.records.shared(kind, current)

@@ -1,6 +1,6 @@
 """Builds everything that decides who a caller is and what it may do, in the order in which the parts depend."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from minikube_py.apiserver.authn.request_header import RequestHeaderOptions
 from minikube_py.apiserver.authn.service_accounts import TokenTrust
 from minikube_py.apiserver.authn.token_keys import TokenKeys
 from minikube_py.apiserver.authz.catalog import Authorization, build_authorization
-from minikube_py.apiserver.authz.feed import AuthorizationFeed
+from minikube_py.apiserver.authz.feed import AuthorizationFeed, parse
 from minikube_py.apiserver.authz.reviews import Reviews
 from minikube_py.apiserver.token_issuer import TokenIssuer
-from minikube_py.store.protocol import Store
+from minikube_py.objects.errors import Object
+from minikube_py.store.protocol import Record, Store
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Identity:
     tokens: TokenIssuer
     reviews: Reviews
 
-    def feed(self, store: Store) -> AuthorizationFeed:
+    def feed(self, store: Store, read_pod: Callable[[Record], Object] = parse) -> AuthorizationFeed:
         """What keeps the authorizers in step: `load()` before the first request, `run()` beside the server."""
-        return AuthorizationFeed(store, self.authorization)
+        return AuthorizationFeed(store, self.authorization, read_pod)
 
 
 def build_identity(reader: ObjectReader, options: IdentityOptions) -> Identity:

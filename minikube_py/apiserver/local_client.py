@@ -82,12 +82,15 @@ class LocalClient:
     ) -> Object:
         namespace = namespace or (obj.get("metadata") or {}).get("namespace", "")
         call = self._call("create", gvr, (namespace, name, options.subresource), _query(options), _body(obj))
+        call.is_answer_shared = options.is_answer_shared
         return await _written(call)
 
     async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = _PLAIN_WRITE) -> Object:
         metadata = obj.get("metadata") or {}
         place = (metadata.get("namespace", ""), metadata.get("name", ""), options.subresource)
-        return await _written(self._call("update", gvr, place, _query(options), _body(obj)))
+        call = self._call("update", gvr, place, _query(options), _body(obj))
+        call.is_answer_shared = options.is_answer_shared
+        return await _written(call)
 
     async def patch(
         self,
@@ -101,7 +104,9 @@ class LocalClient:
     ) -> Object:
         place = (namespace, name, options.subresource)
         body = TreeBody(deep_copy(patch), patch_type)
-        return await _written(self._call("patch", gvr, place, _query(options), body))
+        call = self._call("patch", gvr, place, _query(options), body)
+        call.is_answer_shared = options.is_answer_shared
+        return await _written(call)
 
     async def delete(
         self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = _PLAIN_DELETE

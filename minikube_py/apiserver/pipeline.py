@@ -276,6 +276,7 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
     call = ApiCall(
         context, info, kind, request.user, request.query,
         manager=manager_of("", agent) or "unknown", warnings=request.warnings, exchange=request.exchange,
+        is_answer_shared=True,
     )  # fmt: skip
     if request.audit is not None:
         call.audit_annotations = request.audit.annotations

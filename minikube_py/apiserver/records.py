@@ -1,5 +1,6 @@
 """Gives stored records in the form a kind is served in: bytes as they are, or one shared parsed object."""
 
+import asyncio
 import re
 from collections.abc import Sequence
 
@@ -23,6 +24,7 @@ class Records:
         self._clean: dict[tuple[GVK, Key], tuple[int, int]] = {}
         # What conversion webhooks made, put here by conversion_webhooks.py before it is asked for.
         self.converted: dict[tuple[GVK, Key, int], Object] = {}
+        self._offered: dict[tuple[GVK, Key], tuple[int, Object]] = {}
 
     def shared(self, kind: ResourceKind, record: Record) -> Object:
         """The object in `kind`'s version. Shared: read it, never change it."""
@@ -30,11 +32,26 @@ class Records:
         found = self._parsed.get(place)
         if found is not None and found[0] == record.revision:
             return found[1]
-        obj = self.fresh(kind, record)
+        offered = self._offered.get(place) if self._offered else None
+        obj = offered[1] if offered is not None and offered[0] == record.revision else self.fresh(kind, record)
         if found is None and len(self._parsed) >= _KEPT:
             del self._parsed[next(iter(self._parsed))]
         self._parsed[place] = (record.revision, obj)
         return obj
+
+    def offer(self, kind: ResourceKind, record: Record, obj: Object) -> None:
+        """The tree that a record was just made of, which nobody may change any more: whoever reads the record in this
+        round of the loop, as watchers do, need not parse it. A tree that nobody wanted by then is not kept.
+        """
+        obj["metadata"]["resourceVersion"] = str(record.revision)
+        place, offer = (kind.gvk, record.key), (record.revision, obj)
+        self._offered[place] = offer
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._withdraw, place, offer)
+
+    def _withdraw(self, place: tuple[GVK, Key], offer: tuple[int, Object]) -> None:
+        if self._offered.get(place) is offer:
+            del self._offered[place]
 
     def fresh(self, kind: ResourceKind, record: Record) -> Object:
         """A parsed object of the caller's own."""

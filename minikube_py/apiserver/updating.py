@@ -18,10 +18,10 @@ from minikube_py.apiserver.writes import (
     admit,
     allocator_of,
     answer,
-    draft,
     mutate,
     prepare_update,
     record_manager,
+    store,
     validate_update,
     validated,
 )
@@ -188,7 +188,7 @@ class _Attempt:
             if allocator is not None:
                 allocator.after_delete(self.old)
             return None
-        return await call.context.store.update(record.key, await draft(call, self.new), record.revision)
+        return await store(call, self.new, record.key, record.revision)
 
 
 def is_same(new: Object, old: Object) -> bool:

@@ -5,7 +5,7 @@ creating.py, updating.py, patching.py and deleting.py are the writes themselves.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from minikube_py.resources.custom.rules import PATIENCE, TooLong
 from minikube_py.resources.fields import FieldErrors
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.resources.metadata import validate_metadata, validate_metadata_update
-from minikube_py.store.protocol import Draft, Record
+from minikube_py.store.protocol import Draft, Key, Record
 
 # Kinds whose clients may set a status with the create call: a kubelet registers its node with one.
 _STATUS_ON_CREATE = frozenset((("", "Node"),))
@@ -268,6 +268,19 @@ async def draft(call: ApiCall, obj: Object) -> Draft:
     if kind.custom_schema is not None and kind.custom_schema.webhook is not None:
         stored = await call.context.conversions.to_storage(kind, obj)
     return draft_of(kind, obj, call.context.storage_kind(kind), stored)
+
+
+async def store(call: ApiCall, obj: Object, key: Key, expected: int | None) -> Record:
+    """Creates (expected None) or updates. Raises what the store raises.
+
+    An object that nobody will change any more is handed to those in the process who watch, too.
+    """
+    made, kind, records = await draft(call, obj), call.kind, call.context.records
+    if call.is_answer_shared and not kind.custom and kind.storage_gvk == kind.gvk:
+        made = replace(made, on_commit=lambda record: records.offer(kind, record, obj))
+    if expected is None:
+        return await call.context.store.create(key, made)
+    return await call.context.store.update(key, made, expected)
 
 
 def answer(call: ApiCall, obj: Object, record: Record | None, code: int = 200) -> Answer:

@@ -36,12 +36,19 @@ class ObjectList:
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """Options of create, update and patch. field_manager '' means the client's own name."""
+    """Options of create, update and patch. field_manager '' means the client's own name.
+
+    is_answer_shared: the caller only reads the answer, which may then be the object that watchers get too.
+    """
 
     subresource: str = ""
     field_manager: str = ""
     dry_run: bool = False
     force: bool = False
+    is_answer_shared: bool = False
+
+
+SHARED_ANSWER = WriteOptions(is_answer_shared=True)
 
 
 @dataclass(frozen=True)

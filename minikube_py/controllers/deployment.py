@@ -6,7 +6,7 @@ Source: pkg/controller/deployment. The status is written once, at the end of eac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from minikube_py.client.protocol import DeleteOptions
+from minikube_py.client.protocol import SHARED_ANSWER, DeleteOptions
 from minikube_py.controllers.context import DEPLOYMENTS, PODS, REPLICA_SETS, ControllerContext
 from minikube_py.controllers.workloads import rollout, rollout_status
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owners_of, selector_of
@@ -213,7 +213,7 @@ class DeploymentController:
         deployment = work.deployment
         made = _new_replica_set(deployment, work.all)
         try:
-            new = await self._client.create(REPLICA_SETS, made, namespace(deployment))
+            new = await self._client.create(REPLICA_SETS, made, namespace(deployment), options=SHARED_ANSWER)
         except AlreadyExists:
             new = await self._client.get(REPLICA_SETS, name(made), namespace(deployment))
             same = same_template(new["spec"]["template"], deployment["spec"]["template"])
@@ -250,7 +250,7 @@ class DeploymentController:
             return
         changed = deep_copy(work.deployment)
         changed["metadata"].setdefault("annotations", {})[rollout.REVISION] = revision
-        deployment = await self._client.update(DEPLOYMENTS, changed)
+        deployment = await self._client.update(DEPLOYMENTS, changed, options=SHARED_ANSWER)
         self._deployments.assume(deployment)
         work.deployment = deployment
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from minikube_py.client.protocol import SHARED_ANSWER
 from minikube_py.controllers.context import ENDPOINTS, PODS, SERVICES, ControllerContext
 from minikube_py.controllers.networking import pod_endpoints
 from minikube_py.controllers.networking.service_pods import services_of_pods
@@ -69,9 +70,9 @@ class EndpointsController:
             return None
         try:
             if existing is None:
-                written = await self._client.create(ENDPOINTS, wanted, key.namespace)
+                written = await self._client.create(ENDPOINTS, wanted, key.namespace, options=SHARED_ANSWER)
             else:
-                written = await self._client.update(ENDPOINTS, wanted)
+                written = await self._client.update(ENDPOINTS, wanted, options=SHARED_ANSWER)
         except ApiError as error:
             if is_namespace_terminating(error):
                 return None

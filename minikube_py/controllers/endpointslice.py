@@ -6,7 +6,7 @@ Source: pkg/controller/endpointslice and staging/src/k8s.io/endpointslice/reconc
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from minikube_py.client.protocol import Client
+from minikube_py.client.protocol import SHARED_ANSWER, Client
 from minikube_py.controllers.context import ENDPOINT_SLICES, NODES, PODS, SERVICES, ControllerContext
 from minikube_py.controllers.networking import pod_endpoints
 from minikube_py.controllers.networking.service_pods import services_of_pods
@@ -135,9 +135,9 @@ def _model(service: Object) -> SliceModel:
 async def write_slices(client: Client, slices: Informer, changes: SliceChanges) -> None:
     """Carry out planned changes; creations first, so that no endpoint is missing in between."""
     for slice_ in changes.create:
-        slices.assume(await client.create(ENDPOINT_SLICES, slice_, namespace(slice_)))
+        slices.assume(await client.create(ENDPOINT_SLICES, slice_, namespace(slice_), options=SHARED_ANSWER))
     for slice_ in changes.update:
-        slices.assume(await client.update(ENDPOINT_SLICES, slice_))
+        slices.assume(await client.update(ENDPOINT_SLICES, slice_, options=SHARED_ANSWER))
     for slice_ in changes.delete:
         try:
             await client.delete(ENDPOINT_SLICES, name(slice_), namespace(slice_))

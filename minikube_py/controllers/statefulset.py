@@ -6,7 +6,7 @@ Source: pkg/controller/statefulset/stateful_set_control.go.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from minikube_py.client.protocol import DeleteOptions
+from minikube_py.client.protocol import SHARED_ANSWER, DeleteOptions
 from minikube_py.controllers.context import (
     CONTROLLER_REVISIONS,
     PERSISTENT_VOLUME_CLAIMS,
@@ -191,7 +191,7 @@ class StatefulSetController:
         what = f"Pod {name(pod)} in StatefulSet {name(owner)}"
         await self._claim_control.ensure(owner, number, name(pod))
         try:
-            made = await self._client.create(PODS, pod, namespace(owner))
+            made = await self._client.create(PODS, pod, namespace(owner), options=SHARED_ANSWER)
         except ApiError as error:
             if not is_namespace_terminating(error):
                 self._recorder.event(owner, WARNING, "FailedCreate", f"create {what} failed error: {error}")

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 
 from minikube_py import clock
-from minikube_py.client.protocol import Client
+from minikube_py.client.protocol import SHARED_ANSWER, Client
 from minikube_py.kubelet.kinds import LEASES
 from minikube_py.objects.errors import AlreadyExists, ApiError, Conflict, NotFound, Object
 
@@ -62,7 +62,7 @@ class LeaseTimer:
             if holder.lease is None:
                 holder.lease = await self._obtain(name, holder)
             lease = {**holder.lease, "spec": {**(holder.lease.get("spec") or {}), **_spec(name)}}
-            holder.lease = await holder.client.update(LEASES, lease)
+            holder.lease = await holder.client.update(LEASES, lease, options=SHARED_ANSWER)
         except (Conflict, NotFound):
             holder.lease = None  # somebody else wrote or removed it: read it again next time
         except (ApiError, OSError, TimeoutError) as error:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 300.0
 
-_STATUS = WriteOptions(subresource="status")
+_STATUS = WriteOptions(subresource="status", is_answer_shared=True)
 _FIRST_RETRY_SECONDS, _LONGEST_RETRY_SECONDS = 0.2, 10.0
 SIMULATED_STORAGE = 1024**4
 

@@ -11,7 +11,7 @@ from minikube_py.objects.errors import ApiError, Conflict, Forbidden, Invalid, N
 
 log = logging.getLogger(__name__)
 
-_STATUS = WriteOptions(subresource="status")
+_STATUS = WriteOptions(subresource="status", is_answer_shared=True)
 _RETRY_SECONDS = 2.0
 _REPEAT_SECONDS = 10.0
 

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from minikube_py import clock, ids
-from minikube_py.client.protocol import Client, PatchType
+from minikube_py.client.protocol import SHARED_ANSWER, Client
 from minikube_py.objects.errors import ApiError, NotFound, Object
 from minikube_py.resources.kind import GVR
 
@@ -171,7 +171,7 @@ class EventRecorder:
         if known is not None:
             patch = {"count": known.count + 1, "lastTimestamp": now, "message": event["message"]}
             try:
-                await self._client.patch(EVENTS, known.name, patch, known.namespace, patch_type=PatchType.MERGE)
+                await self._client.patch(EVENTS, known.name, patch, known.namespace, options=SHARED_ANSWER)
             except NotFound:
                 del self._written[key]
             else:
@@ -185,7 +185,7 @@ class EventRecorder:
         name = f"{involved.get('name', '')}.{moment:x}"
         event["metadata"] = {"name": name, "namespace": namespace}
         event.update(firstTimestamp=now, lastTimestamp=now, count=1)
-        await self._client.create(EVENTS, event, namespace)
+        await self._client.create(EVENTS, event, namespace, options=SHARED_ANSWER)
         _remember(self._written, key, _Written(name, namespace, now))
 
     def _combine_similar(self, event: Object) -> None:

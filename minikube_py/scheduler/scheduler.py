@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 _SLICE_SECONDS = 0.005
 _PODS = GVR("", "v1", "pods")
 _BUDGETS = GVR("policy", "v1", "poddisruptionbudgets")
-_BINDING = WriteOptions(subresource="binding")
-_STATUS = WriteOptions(subresource="status")
+_BINDING = WriteOptions(subresource="binding", is_answer_shared=True)
+_STATUS = WriteOptions(subresource="status", is_answer_shared=True)
 _TOLD = ("status", "reason", "message", "observedGeneration")
 """What a condition says: only when that changes, it is written again."""
 

@@ -43,6 +43,8 @@ class MemoryStore:
         self._history.add((change,), is_soft=is_soft_change(self._is_soft, write, change))
         if self._history.is_over:
             self._history.trim_slice()
+        if write.draft is not None and write.draft.on_commit is not None:
+            write.draft.on_commit(change.record)
         self._hub.publish((change,))
         return change
 

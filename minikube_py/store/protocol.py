@@ -45,12 +45,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a writer hands in: the value with its hole, and the index of it."""
+    """What a writer hands in: the value with its hole, and the index of it.
+
+    on_commit is told of the record once it is durable, before anybody else hears of it. It must not raise.
+    """
 
     value: Value
     uid: str
     labels: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    on_commit: Callable[[Record], None] | None = None
 
 
 class ChangeType(StrEnum):

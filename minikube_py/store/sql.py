@@ -134,6 +134,7 @@ class _Batch:
 
     changes: list[Change] = field(default_factory=list)
     outcomes: list[tuple["asyncio.Future[Change]", Change | StoreError]] = field(default_factory=list)
+    on_commit: list[tuple[Callable[[Record], None], Record]] = field(default_factory=list)
     is_soft: bool = True
 
     def answer(self) -> None:
@@ -288,6 +289,8 @@ class SqlStore:
                 continue
             batch.changes.append(change)
             batch.outcomes.append((item.answer, change))
+            if item.write.draft is not None and item.write.draft.on_commit is not None:
+                batch.on_commit.append((item.write.draft.on_commit, change.record))
             batch.is_soft = batch.is_soft and is_soft_change(self._options.is_soft, item.write, change)
         self._allocated = stage.revision
         if stage.revision > self._reserved:
@@ -310,6 +313,8 @@ class SqlStore:
         # From here to the end nothing waits: no reader sees a state that its watchers don't.
         self._ledger.apply(batch.changes)
         self._history.add(batch.changes, is_soft=can_wait)
+        for tell, record in batch.on_commit:
+            tell(record)
         self._hub.publish(batch.changes)
         batch.answer()
         self._start_flush_timer()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -53,6 +54,23 @@ async def test_a_resource_knows_when_it_changed(store: Store) -> None:
     gone = await store.delete(key("a"), second.revision)
     assert store.changed_at(PODS) == gone.revision
     assert store.changed_at("/nothing") == 0
+
+
+async def test_a_draft_is_told_of_its_record_before_the_watchers_are(store: Store) -> None:
+    told: list[str] = []
+    watch = store.watch(PODS, "")
+    waiting = asyncio.create_task(anext(watch))
+    waiting.add_done_callback(lambda _: told.append("watcher"))
+    await asyncio.sleep(0)
+    made = replace(draft("one"), on_commit=lambda record: told.append(f"writer {record.revision}"))
+    record = await store.create(key("a"), made)
+    await waiting
+    await asyncio.sleep(0)
+    assert told == [f"writer {record.revision}", "watcher"]
+    with pytest.raises(KeyExists):
+        await store.create(key("a"), made)
+    assert len(told) == 2
+    await watch.aclose()
 
 
 async def test_create_twice_is_refused(store: Store) -> None:

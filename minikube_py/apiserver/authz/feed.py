@@ -1,22 +1,32 @@
 """Keeps the authorizers in step with the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
 
 from minikube_py.apiserver.authz.catalog import Authorization
 from minikube_py.apiserver.authz.rbac import GROUP, RESOURCES
+from minikube_py.objects.errors import Object
 from minikube_py.store.protocol import Change, ChangeType, Record, RevisionTrimmed, Store, WatcherTooSlow
 
 _PODS = "/pods"
 
 
+def parse(record: Record) -> Object:
+    obj: Object = orjson.loads(record.data)
+    return obj
+
+
 class AuthorizationFeed:
     """`load` once before the first request, then `run` for as long as the server lives."""
 
-    def __init__(self, store: Store, authorization: Authorization) -> None:
+    def __init__(
+        self, store: Store, authorization: Authorization, read_pod: Callable[[Record], Object] = parse
+    ) -> None:
+        """read_pod gives a pod's object, which may be a shared one."""
         self._store = store
+        self._read_pod = read_pod
         self._authorization = authorization
         self._watches: dict[str, AsyncIterator[Sequence[Change]]] = {}
         # What has been taken in, to drop what is gone after a watch had to start anew.
@@ -74,8 +84,7 @@ class AuthorizationFeed:
         self._take(resource, change.record, deleted=deleted)
 
     def _take(self, resource: str, record: Record, *, deleted: bool) -> None:
-        obj = orjson.loads(record.data)
         if resource == _PODS:
-            self._authorization.node.observe_pod(obj, deleted=deleted)
+            self._authorization.node.observe_pod(self._read_pod(record), deleted=deleted)
         else:
-            self._authorization.rbac.observe(resource.partition("/")[2], obj, deleted=deleted)
+            self._authorization.rbac.observe(resource.partition("/")[2], parse(record), deleted=deleted)

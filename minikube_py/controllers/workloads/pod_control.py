@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from minikube_py.client.protocol import Client, DeleteOptions
+from minikube_py.client.protocol import SHARED_ANSWER, Client, DeleteOptions
 from minikube_py.controllers.context import PODS
 from minikube_py.objects.errors import ApiError, NotFound, Object, is_namespace_terminating
 from minikube_py.objects.meta import deep_copy, name, namespace, owner_reference, uid
@@ -45,7 +45,7 @@ class PodControl:
     async def create(self, pod: Object, owner: Object) -> Object:
         """Raises ApiError; records FailedCreate unless the namespace is being deleted."""
         try:
-            made = await self.client.create(PODS, pod, namespace(owner))
+            made = await self.client.create(PODS, pod, namespace(owner), options=SHARED_ANSWER)
         except ApiError as error:
             if not is_namespace_terminating(error):
                 self.recorder.event(owner, WARNING, "FailedCreate", f"Error creating: {error}")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from minikube_py.client.protocol import Client, WriteOptions
+from minikube_py.client.protocol import SHARED_ANSWER, Client, WriteOptions
 from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.reconciling.informer import Informer
 
-_STATUS = WriteOptions(subresource="status")
+_STATUS = WriteOptions(subresource="status", is_answer_shared=True)
 
 
 async def write_status(client: Client, informer: Informer, obj: Object, status: Object) -> Object:
@@ -22,7 +22,7 @@ async def write_status(client: Client, informer: Informer, obj: Object, status: 
 
 async def write_object(client: Client, informer: Informer, obj: Object) -> Object:
     """Replace an object (a private copy). Raises Conflict when it is not the latest."""
-    written = await client.update(informer.gvr, obj)
+    written = await client.update(informer.gvr, obj, options=SHARED_ANSWER)
     informer.assume(written)
     return written
 
