@@ -1,5 +1,6 @@
 """Reads wall-clock time for the whole program, so that tests can replace it in one place."""
 
+import math
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -36,7 +37,12 @@ def rfc3339(moment: datetime | None = None) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@lru_cache(maxsize=4)
+def rfc3339_of(epoch_seconds: float) -> str:
+    """The same for a moment in seconds since the epoch."""
+    return _whole_second(math.floor(epoch_seconds))
+
+
+@lru_cache(maxsize=64)
 def _whole_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -3,8 +3,6 @@
 Source: core/v1 ContainerStatus and the kubelet's own wording of reasons.
 """
 
-from datetime import UTC, datetime
-
 from minikube_py import clock
 from minikube_py.kubelet.pod_facts import PodFacts
 from minikube_py.kubelet.pod_spec import EPHEMERAL, INIT, PodContainer
@@ -19,7 +17,7 @@ _UNKNOWN_MESSAGE = "The container could not be located when the pod was terminat
 
 
 def time_text(epoch_seconds: float) -> str | None:
-    return clock.rfc3339(datetime.fromtimestamp(epoch_seconds, UTC)) if epoch_seconds else None
+    return clock.rfc3339_of(epoch_seconds) if epoch_seconds else None
 
 
 def container_status(facts: PodFacts, container: PodContainer, old: Object | None) -> Object:
@@ -152,7 +150,7 @@ def _ended_unseen(facts: PodFacts, old: Object) -> Object:
                 "reason": "ContainerStatusUnknown",
                 "message": _UNKNOWN_MESSAGE,
                 "startedAt": kept["state"]["running"].get("startedAt"),
-                "finishedAt": clock.rfc3339(datetime.fromtimestamp(facts.now, UTC)),
+                "finishedAt": clock.rfc3339_of(facts.now),
             }
         }
     return kept

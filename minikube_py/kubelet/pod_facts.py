@@ -70,18 +70,18 @@ class PodFacts:
     @property
     def sandbox(self) -> SandboxState | None:
         """The newest sandbox if it runs."""
-        newest = self.newest_sandbox
-        return newest if newest is not None and newest.is_running else None
+        return running_sandbox(self.state)
 
     @property
     def newest_sandbox(self) -> SandboxState | None:
-        sandboxes = self.state.sandboxes if self.state is not None else ()
-        return max(sandboxes, key=lambda s: s.attempt, default=None)
+        return newest_sandbox(self.state)
 
     def attempts(self, name: str) -> list[ContainerState]:
         """Every attempt of a container that the runtime still has, newest last."""
-        containers = self.state.containers if self.state is not None else ()
-        return sorted((c for c in containers if c.name == name), key=lambda c: (c.restart_count, c.created_at))
+        found = [c for c in (self.state.containers if self.state is not None else ()) if c.name == name]
+        if len(found) > 1:
+            found.sort(key=lambda c: (c.restart_count, c.created_at))
+        return found
 
     def newest(self, name: str) -> ContainerState | None:
         attempts = self.attempts(name)
@@ -96,6 +96,17 @@ class PodFacts:
 
     def health_of(self, container: ContainerState) -> Health:
         return self.health.get(container.id, _UNKNOWN)
+
+
+def newest_sandbox(state: PodState | None) -> SandboxState | None:
+    sandboxes = state.sandboxes if state is not None else ()
+    return max(sandboxes, key=lambda s: s.attempt, default=None)
+
+
+def running_sandbox(state: PodState | None) -> SandboxState | None:
+    """The newest sandbox if it runs."""
+    newest = newest_sandbox(state)
+    return newest if newest is not None and newest.is_running else None
 
 
 def adopted_health(pod: Object, container: ContainerState) -> Health:

@@ -12,7 +12,7 @@ from minikube_py.kubelet import backoff, pod_spec
 from minikube_py.kubelet.backoff import BackOff
 from minikube_py.kubelet.images import IMAGE_FAILURES, PULL_FAILURES, PullBackOff
 from minikube_py.kubelet.kinds import PODS
-from minikube_py.kubelet.pod_facts import Ending, Health, PodFacts, Waiting, adopted_health
+from minikube_py.kubelet.pod_facts import Ending, Health, PodFacts, Waiting, adopted_health, running_sandbox
 from minikube_py.kubelet.pod_operations import PodOperations, StartProgress
 from minikube_py.kubelet.pod_plan import (
     DEADLINE_EXCEEDED,
@@ -177,7 +177,7 @@ class PodWorker:
     @property
     def started(self) -> StartedPod | None:
         """The pod with its running sandbox, if it has one."""
-        sandbox = self._facts().sandbox
+        sandbox = running_sandbox(self.state)
         if sandbox is None or self.state is None:
             return None
         running = {c.name: c.id for c in self.state.containers if c.state == "running"}
@@ -212,14 +212,17 @@ class PodWorker:
             await self._read_messages()
         facts = self._judge_resize(self._facts())
         plan = plan_pod(facts)
+        is_changed = bool(plan.actions or plan.crash_waits) or plan.ending is not self.ending
         if plan.ending is DEADLINE_EXCEEDED and self.ending is None:
             self._services.event(self.pod, NORMAL, plan.ending.reason, plan.ending.message)
         self.ending = plan.ending
         self._note_crash_waits(facts, plan)
         for action in plan.actions:
             self._perform(action)
-        self._watch_health(self._facts())
-        self._publish(self._facts())
+        if is_changed:
+            facts = self._facts()
+        self._watch_health(facts)
+        self._publish(facts if facts.health == self._health() else self._facts())
         self._finish_if_stopped()
         self._plan_refresh(plan)
         self._set_timer(plan.wake_at)
@@ -237,13 +240,16 @@ class PodWorker:
         else:
             plan.look_again(due)
 
-    def _facts(self) -> PodFacts:
+    def _health(self) -> dict[str, Health]:
         health: dict[str, Health] = {}
         for container in self.state.containers if self.state is not None else ():
             if container.state == "running":
                 is_adopted = not self._is_set_up
                 found = adopted_health(self.pod, container) if is_adopted else self._services.health.health(container)
                 health[container.id] = found
+        return health
+
+    def _facts(self) -> PodFacts:
         waiting = dict(self._waiting)
         for name, operation in self._running.items():
             if operation.progress.text:
@@ -256,7 +262,7 @@ class PodWorker:
             in_flight=frozenset(self._running) - {REFRESH, DELETE},
             is_starting=any(o.is_start for o in self._running.values()),
             hooked=frozenset(o.progress.hooked_id for o in self._running.values() if o.progress.hooked_id),
-            health=health,
+            health=self._health(),
             waiting=waiting,
             back_off=self._back_off,
             messages=self._messages,

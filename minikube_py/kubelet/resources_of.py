@@ -62,7 +62,10 @@ def _resizable(resources: Object | None) -> dict[tuple[str, str], int]:
 
 def limits_changed(container: Object, applied: Any) -> bool:
     """Whether cpu or memory differ from what the running container got. applied None: not known, so nothing to do."""
-    return applied is not None and _resizable(container.get("resources")) != _resizable(applied)
+    if applied is None:
+        return False
+    wanted = container.get("resources") or {}
+    return bool(wanted != applied and _resizable(wanted) != _resizable(applied))
 
 
 def needs_restart(container: Object, applied: Any) -> bool:

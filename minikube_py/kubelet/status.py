@@ -4,7 +4,6 @@ Source: pod lifecycle in the Kubernetes documentation; condition reasons and mes
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from minikube_py import clock
@@ -45,7 +44,7 @@ def build_status(facts: PodFacts) -> Object:
     status["phase"] = _phase_to_report(facts, status, old)
     _add_reason(facts, status, old)
     _add_addresses(facts, status, old)
-    status["startTime"] = old.get("startTime") or clock.rfc3339(datetime.fromtimestamp(facts.now, UTC))
+    status["startTime"] = old.get("startTime") or clock.rfc3339_of(facts.now)
     status["conditions"] = _conditions(facts, status, old)
     for field in old.keys() - _OWNED_FIELDS:
         status[field] = deep_copy(old[field])
@@ -179,8 +178,8 @@ def _add_addresses(facts: PodFacts, status: Object, old: Object) -> None:
 
 
 def _conditions(facts: PodFacts, status: Object, old: Object) -> list[Object]:
-    merged: list[Object] = deep_copy(list(old.get("conditions") or ()))
-    now = clock.rfc3339(datetime.fromtimestamp(facts.now, UTC))
+    merged: list[Object] = list(old.get("conditions") or ())  # entries are replaced, never changed
+    now = clock.rfc3339_of(facts.now)
     generation = facts.pod["metadata"].get("generation")
     wanted = _resize_conditions(facts)
     for name in ("PodResizePending", "PodResizeInProgress"):

@@ -40,6 +40,8 @@ def set_condition(conditions: list[Object], new: Object) -> bool:
     if old is None:
         conditions.append({"lastTransitionTime": clock.rfc3339(), **new})
         return True
+    if _says_the_same(old, new):
+        return False
     kept = {field: value for field, value in old.items() if field not in _CLEARED}
     merged: Object = {**kept, **new}
     if old.get("status") == new.get("status"):
@@ -51,6 +53,13 @@ def set_condition(conditions: list[Object], new: Object) -> bool:
         return False
     conditions[next(i for i, c in enumerate(conditions) if c is old)] = merged
     return True
+
+
+def _says_the_same(old: Object, new: Object) -> bool:
+    """Whether `new` changes nothing but the time, which stays then."""
+    if "lastTransitionTime" not in old or any(field in old and field not in new for field in _CLEARED):
+        return False
+    return all(field == "lastTransitionTime" or (field in old and old[field] == new[field]) for field in new)
 
 
 def remove_condition(conditions: list[Object], type_: str) -> bool:

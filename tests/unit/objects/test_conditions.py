@@ -54,3 +54,15 @@ def test_removes() -> None:
     assert remove_condition(conditions, "A")
     assert not remove_condition(conditions, "A")
     assert conditions == [{"type": "B"}]
+
+
+@pytest.mark.parametrize("missing", ["reason", "message", "observedGeneration"])
+def test_leaving_a_field_out_clears_it(missing: str) -> None:
+    full = {"type": "Ready", "status": "True", "reason": "R", "message": "m", "observedGeneration": 1}
+    conditions = [{**full, "lastProbeTime": OLD, "lastTransitionTime": OLD}]
+    before = conditions[0]
+    assert not set_condition(conditions, {**full, "lastTransitionTime": NOW})
+    assert conditions[0] is before
+    assert set_condition(conditions, {field: value for field, value in full.items() if field != missing})
+    assert missing not in conditions[0]
+    assert conditions[0]["lastProbeTime"] == conditions[0]["lastTransitionTime"] == OLD
