@@ -102,9 +102,11 @@ class DaemonSetController:
         equal = [revision for revision in revisions if same_data(revision, {"data": data})]
         number = max((r["revision"] for r in revisions if r not in equal), default=0) + 1
         if equal:
-            # Of several that mean the same, the one that pods have: the others are no reason to restart anything.
-            used = {labels(pod).get(REVISION_LABEL) for pod in self._pods.cache.by_index(BY_CONTROLLER, uid(owner))}
-            found = next((r for r in reversed(equal) if labels(r).get(REVISION_LABEL) in used), equal[-1])
+            found = equal[-1]
+            if len(equal) > 1:
+                # Of several that mean the same, the one that pods have: the others are no reason to restart anything.
+                used = {labels(pod).get(REVISION_LABEL) for pod in self._pods.cache.by_index(BY_CONTROLLER, uid(owner))}
+                found = next((r for r in reversed(equal) if labels(r).get(REVISION_LABEL) in used), equal[-1])
             return await self._history.set_number(found, max(number, found["revision"]))
         collisions = (owner.get("status") or {}).get("collisionCount")
         draft = self._history.draft(owner, number, collisions, name_is_hash=False)
@@ -143,7 +145,7 @@ class DaemonSetController:
                 missing.append(node)
             elif not verdict.may_stay:
                 superfluous += [pod for pod in living if pod not in superfluous]
-            elif verdict.should_run or verdict.may_stay:
+            elif len(living) > 1:
                 superfluous += self._doubles(owner, living, digest)
         for node, pods in by_node.items():
             # The node is gone; pods that never got there wait for it in vain.
@@ -185,6 +187,9 @@ class DaemonSetController:
         return extra
 
     async def _roll(self, owner: Object, verdicts: Mapping[str, Verdict], digest: str) -> None:
+        pods = self._pods.cache.by_index(BY_CONTROLLER, uid(owner))
+        if all(is_new(pod, digest) for pod in pods):
+            return
         wanted = [node for node, verdict in verdicts.items() if verdict.should_run]
         by_node = self._by_node(owner)
         step = plan_update(owner, {node: by_node.get(node, []) for node in wanted}, digest, len(wanted))
@@ -209,17 +214,20 @@ def _status(owner: Object, by_node: _ByNode, verdicts: Mapping[str, Verdict], di
     counts = dict.fromkeys(("desired", "current", "misscheduled", "ready", "updated", "available"), 0)
     for node, verdict in verdicts.items():
         pods = by_node.get(node, [])
-        living = [pod for pod in pods if is_active(pod)] or pods
         if not verdict.should_run:
             counts["misscheduled"] += bool(pods)
             continue
         counts["desired"] += 1
-        if not living:
+        if not pods:
             continue
+        living, pod = pods, pods[0]
+        if len(pods) > 1:
+            living = [pod for pod in pods if is_active(pod)] or pods
+            pod = min(living, key=lambda p: (not is_ready(p), p["metadata"]["creationTimestamp"]))
         counts["current"] += 1
-        pod = min(living, key=lambda p: (not is_ready(p), p["metadata"]["creationTimestamp"]))
-        counts["ready"] += is_ready(pod)
-        counts["available"] += is_ready(pod) and is_available(pod, minimum)
+        if is_ready(pod):
+            counts["ready"] += 1
+            counts["available"] += is_available(pod, minimum)
         counts["updated"] += any(is_new(one, digest) for one in living)
     before = owner.get("status") or {}
     status: Object = {

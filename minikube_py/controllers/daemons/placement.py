@@ -49,12 +49,11 @@ def judge(daemon_set: Object, node: Object) -> Verdict:
     spec = daemon_set["spec"]["template"]["spec"]
     if spec.get("nodeName") not in (None, "", name(node)) or not _meets_affinity(spec, node):
         return Verdict(False, False)
+    taints = [taint for taint in taints_of(node) if taint["effect"] in ("NoSchedule", NO_EXECUTE)]
+    if not taints:
+        return Verdict(True, True)
     tolerations = daemon_tolerations(spec)
-    untolerated = [
-        taint
-        for taint in taints_of(node)
-        if taint["effect"] in ("NoSchedule", NO_EXECUTE) and not any(tolerates(t, taint) for t in tolerations)
-    ]
+    untolerated = [taint for taint in taints if not any(tolerates(t, taint) for t in tolerations)]
     if not untolerated:
         return Verdict(True, True)
     return Verdict(False, not any(taint["effect"] == NO_EXECUTE for taint in untolerated))

@@ -56,6 +56,8 @@ def is_available(pod: Object, min_ready_seconds: int) -> bool:
 
 def next_availability(pods: Iterable[Object], min_ready_seconds: int) -> float | None:
     """Seconds until the next pod that is ready now becomes available."""
+    if not min_ready_seconds:
+        return None
     waits = [wait for pod in pods if (wait := seconds_until_available(pod, min_ready_seconds)) is not None and wait > 0]
     return min(waits, default=None)
 
