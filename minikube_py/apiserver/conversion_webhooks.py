@@ -11,7 +11,7 @@ import orjson
 
 from minikube_py import ids
 from minikube_py.apiserver.outbound import Outbound, OutboundError, target_of
-from minikube_py.apiserver.records import Records, stored_api_version
+from minikube_py.apiserver.records import Records, revision_of_state, stored_api_version
 from minikube_py.objects.errors import InternalError, Object
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.store.protocol import Record
@@ -42,7 +42,7 @@ class ConversionWebhooks:
         missing = [
             record
             for record in records
-            if (kind.gvk, record.key, record.revision) not in kept and stored_api_version(record) != version
+            if (kind.gvk, record.key, revision_of_state(record)) not in kept and stored_api_version(record) != version
         ]
         for start in range(0, len(missing), _OBJECTS_A_CALL):
             part = missing[start : start + _OBJECTS_A_CALL]
@@ -50,7 +50,7 @@ class ConversionWebhooks:
                 schema.webhook, [orjson.loads(r.data) for r in part], version, self.outbound
             )
             for record, obj in zip(part, objects, strict=True):
-                kept[kind.gvk, record.key, record.revision] = obj
+                kept[kind.gvk, record.key, revision_of_state(record)] = obj
         if missing:
             bound = max(_KEPT, 2 * len(records))
             while len(kept) > bound:

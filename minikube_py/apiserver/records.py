@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import orjson
 
@@ -13,6 +14,20 @@ from minikube_py.resources.registry import KindRegistry
 from minikube_py.store.protocol import Key, Record, Store
 
 _KEPT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRecord(Record):
+    """The last state that matched a watcher's selectors, shown at the revision at which it ceased to match.
+
+    The object has another state at that revision, so nothing made of this one is kept under it.
+    """
+
+    state_revision: int = 0
+
+
+def revision_of_state(record: Record) -> int:
+    return record.state_revision if isinstance(record, LeftRecord) else record.revision
 
 
 class Records:
@@ -28,6 +43,8 @@ class Records:
 
     def shared(self, kind: ResourceKind, record: Record) -> Object:
         """The object in `kind`'s version. Shared: read it, never change it."""
+        if isinstance(record, LeftRecord):
+            return self.fresh(kind, record)
         place = (kind.gvk, record.key)
         found = self._parsed.get(place)
         if found is not None and found[0] == record.revision:
@@ -87,7 +104,7 @@ class Records:
 
     def _converted(self, kind: ResourceKind, record: Record) -> Object | None:
         """A copy of what a webhook made of the record for this version; None where there is nothing of the kind."""
-        found = self.converted.get((kind.gvk, record.key, record.revision)) if self.converted else None
+        found = self.converted.get((kind.gvk, record.key, revision_of_state(record))) if self.converted else None
         if found is None:
             return None
         obj = deep_copy(found)
@@ -98,16 +115,17 @@ class Records:
         """Whether the stored text is how this version wants it: written since the schema came, or looked at before."""
         if kind.storage_gvk != kind.gvk:
             return False
-        if record.revision > schema.clean_after:
+        revision = revision_of_state(record)
+        if revision > schema.clean_after:
             return True
-        return self._clean.get((kind.gvk, record.key)) == (record.revision, schema.clean_after)
+        return self._clean.get((kind.gvk, record.key)) == (revision, schema.clean_after)
 
     def _custom_data(self, kind: ResourceKind, schema: SchemaOfCustomKind, record: Record) -> bytes:
         if self._is_current(kind, schema, record):
             return record.data
         obj = self.shared(kind, record)
         if kind.storage_gvk == kind.gvk and obj == orjson.loads(record.data):
-            self._clean[kind.gvk, record.key] = (record.revision, schema.clean_after)
+            self._clean[kind.gvk, record.key] = (revision_of_state(record), schema.clean_after)
             return record.data
         return orjson.dumps(obj)
 

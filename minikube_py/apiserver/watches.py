@@ -8,6 +8,7 @@ from typing import NamedTuple
 from minikube_py import ids
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.query_options import check_watch_options, number, revision
+from minikube_py.apiserver.records import LeftRecord
 from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.selecting import RecordSelection, selection_of
 from minikube_py.objects.errors import Expired, Object
@@ -107,7 +108,9 @@ class Watch:
         after = options.start
         if after is None:
             page = store.list(kind.store_resource, namespace)
-            self._initial, after = list(options.selection.choose(page.records)), page.revision
+            self._initial, after = page.records, page.revision
+            if not self._is_converted_first:
+                self._initial = list(options.selection.choose(page.records))
             self._seen = page.revision
         try:
             self._changes = store.watch(kind.store_resource, namespace, after)
@@ -117,7 +120,7 @@ class Watch:
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Batches of events until the watch's time is over."""
         if self._options.start is None:
-            initial, self._initial = self._initial, ()
+            initial = await self._take_initial()
             for start in range(0, len(initial), _INITIAL_BATCH):
                 part = initial[start : start + _INITIAL_BATCH]
                 yield await self._ready([Event("ADDED", r.revision, r) for r in part])
@@ -127,7 +130,7 @@ class Watch:
         try:
             async for batch in self._changes:
                 if batch:
-                    events = self._select(batch)
+                    events = await self._select(batch)
                     if events:
                         pulse.put_off()
                         yield await self._ready(events)
@@ -146,12 +149,12 @@ class Watch:
         """Batches of changes until closed: for watchers in the process, which need neither bookmarks nor a time limit,
         so that nothing runs while nothing changes.
         """
-        if self._initial:
-            first, self._initial = [Event("ADDED", r.revision, r) for r in self._initial], ()
+        first = [Event("ADDED", r.revision, r) for r in await self._take_initial()]
+        if first:
             yield await self._ready(first)
         try:
             async for batch in self._changes:
-                events = self._select(batch)
+                events = await self._select(batch)
                 if events:
                     yield await self._ready(events)
         except WatcherTooSlow as error:
@@ -165,11 +168,26 @@ class Watch:
             await self._conversions.ready(self._kind, [e.record for e in events if e.record is not None])
         return events
 
-    def _select(self, changes: Sequence[Change]) -> list[Event]:
+    @property
+    def _is_converted_first(self) -> bool:
+        """Fields of a custom kind are those of the version that is watched: they can be read once it was converted."""
+        return self._kind.custom and not self._options.selection.fields.is_empty
+
+    async def _take_initial(self) -> Sequence[Record]:
+        initial, self._initial = self._initial, ()
+        if not self._is_converted_first:
+            return initial
+        await self._conversions.ready(self._kind, initial)
+        return list(self._options.selection.choose(initial))
+
+    async def _select(self, changes: Sequence[Change]) -> list[Event]:
         self._seen = changes[-1].revision
         selection = self._options.selection
         if selection.is_all:
             return [Event(c.type, c.revision, c.record) for c in changes]
+        if self._is_converted_first:
+            states = [state for change in changes for state in (change.previous, change.record) if state is not None]
+            await self._conversions.ready(self._kind, states)
         events = (transition(selection, change) for change in changes)
         return [event for event in events if event is not None]
 
@@ -193,8 +211,8 @@ def transition(selection: RecordSelection, change: Change) -> Event | None:
 def _left(record: Record, revision: int) -> Record:
     """The last state that matched, at the revision at which it ceased to."""
     data = record.at_revision(revision)
-    end = record.rv_start + len(str(revision))
-    return Record(record.key, revision, record.uid, data, record.rv_start, end, record.labels, record.fields)
+    start, end = record.rv_start, record.rv_start + len(str(revision))
+    return LeftRecord(record.key, revision, record.uid, data, start, end, record.labels, record.fields, record.revision)
 
 
 def bookmark(kind: ResourceKind, event: Event) -> Object:

@@ -161,6 +161,34 @@ async def test_watchers_see_their_version(client: LocalClient) -> None:
     assert seen == [("ADDED", AS_V2), ("MODIFIED", {**AS_V2, "port": "1"}), ("DELETED", {**AS_V2, "port": "1"})]
 
 
+async def test_watchers_select_by_the_fields_of_their_version(client: LocalClient) -> None:
+    await client.create(V1, first(), "default")
+    await client.create(V1, first("other", hostPort="elsewhere:1"), "default")
+    seen: list[tuple[str, str, str]] = []
+
+    async def change() -> None:
+        await client.patch(V1, "other", {"hostPort": "localhost:2"}, "default")
+        await client.patch(V1, "other", {"hostPort": "localhost:3"}, "default")
+        await client.patch(V1, "a", {"hostPort": "elsewhere:1"}, "default")
+        await client.delete(V1, "a", "default")
+        await client.delete(V1, "other", "default")
+
+    async def follow() -> None:
+        async for event in client.watch(V2, Selection(namespace="default", field_selector="host=localhost")):
+            seen.append((event.type, event.object["metadata"]["name"], event.object["port"]))
+            if len(seen) == 1:
+                await change()
+            if event.type == "DELETED" and event.object["metadata"]["name"] == "other":
+                return
+
+    async with asyncio.timeout(5):
+        await follow()
+    assert seen == [
+        ("ADDED", "a", "8080"), ("ADDED", "other", "2"), ("MODIFIED", "other", "3"), ("DELETED", "a", "8080"),
+        ("DELETED", "other", "3"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("response", "why"),
     [

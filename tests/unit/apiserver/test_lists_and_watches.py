@@ -17,6 +17,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 CONFIG_MAPS = GVR("", "v1", "configmaps")
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
 PARTIAL = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"}
+MERGE = {"Content-Type": "application/merge-patch+json"}
 PARTIAL_LIST = {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}
 
 
@@ -260,6 +261,29 @@ async def test_selectors_and_the_old_watch_path(http: HttpCalls) -> None:
         assert (left["type"], left["object"]["metadata"]["labels"]) == ("DELETED", {"k": "v"})
     async with http.events(f"/api/v1/watch/namespaces/default/configmaps/b?resourceVersion={start}") as events:
         assert (await anext(events))["object"]["metadata"]["name"] == "b"
+
+
+@pytest.mark.parametrize("is_read_first", [False, True])
+async def test_what_left_a_selection_is_shown_as_it_was_and_to_its_watchers_only(
+    http: HttpCalls, is_read_first: bool
+) -> None:
+    await make(http, "a", k="v")
+    start = await revision(http)
+    label = {"metadata": {"labels": {"k": "w"}}}
+    changed = await http("PATCH", f"{MAPS}/a", label, headers=MERGE)
+    if is_read_first:
+        await http("GET", f"{MAPS}/a", headers=PARTIAL)
+    query = f"watch=1&labelSelector=k%3Dv&resourceVersion={start}"
+    async with http.events(f"{MAPS}?{query}", headers=PARTIAL) as events:
+        left = await anext(events)
+    version = changed.json["metadata"]["resourceVersion"]
+    metadata = left["object"]["metadata"]
+    assert (left["type"], metadata["labels"], metadata["resourceVersion"]) == ("DELETED", {"k": "v"}, version)
+    read = (await http("GET", f"{MAPS}/a", headers=PARTIAL)).json["metadata"]
+    assert (read["labels"], read["resourceVersion"]) == ({"k": "w"}, version)
+    back = (await http("PATCH", f"{MAPS}/a", {"metadata": {"labels": {"k": "v"}}}, headers=MERGE)).json["metadata"]
+    assert back["labels"] == {"k": "v"}
+    assert back["resourceVersion"] != version
 
 
 async def test_watches_of_tables_and_metadata(http: HttpCalls) -> None:
