@@ -44,12 +44,14 @@ async def create_object(call: ApiCall, obj: Object, *, is_applied: bool = False)
     for key in _SERVER_SET:
         metadata.pop(key, None)
     await run_step(call, call.kind.rules.default, obj)
+    if not is_applied:
+        await run_step(call, record_manager, call, None, obj)
     request = admission_request(call, "CREATE", obj, None)
     await mutate(call, request)
     if call.context.admission:
         await run_step(call, call.kind.rules.default, obj)
     if metadata.get("name") or not metadata.get("generateName"):
-        return await _store(call, obj, request, is_applied=is_applied)
+        return await _store(call, obj, request)
     return await _create_named(call, obj, request)
 
 
@@ -61,13 +63,13 @@ async def _create_named(call: ApiCall, obj: Object, request: AdmissionRequest) -
         attempt["metadata"]["name"] = prefix + ids.name_suffix()
         request.obj = attempt
         try:
-            return await _store(call, attempt, request, is_applied=False)
+            return await _store(call, attempt, request)
         except AlreadyExists:
             continue
     raise AlreadyExists.of(call.kind.group, call.kind.plural, prefix + ids.name_suffix())
 
 
-async def _store(call: ApiCall, obj: Object, request: AdmissionRequest, *, is_applied: bool) -> Answer:
+async def _store(call: ApiCall, obj: Object, request: AdmissionRequest) -> Answer:
     kind, metadata = call.kind, obj["metadata"]
     metadata["uid"] = ids.uid()
     metadata["creationTimestamp"] = now()
@@ -79,9 +81,6 @@ async def _store(call: ApiCall, obj: Object, request: AdmissionRequest, *, is_ap
         await admit(call, request)
         if kind.rules.warnings is not None:
             call.warnings.extend(kind.rules.warnings(obj))
-        if not is_applied:
-            metadata.pop("managedFields", None)
-            await run_step(call, record_manager, call, None, obj)
         record = await _insert(call, obj)
     return answer(call, obj, record, 201)
 

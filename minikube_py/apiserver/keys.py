@@ -7,6 +7,7 @@ import orjson
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.resources.registry import KindRegistry
+from minikube_py.resources.schema import check_definition, definition_of
 from minikube_py.store.protocol import Draft, IndexFunction, Key, Record, Value
 
 _NO_FIELDS: Mapping[str, str] = {}
@@ -42,6 +43,9 @@ def stored_form(kind: ResourceKind, obj: Object) -> Object:
     if kind.rules.to_storage is not None:
         kind.rules.to_storage(converted)
     converted["apiVersion"], converted["kind"] = kind.storage_gvk.api_version, kind.storage_gvk.kind
+    definition = definition_of(*kind.storage_gvk)
+    if definition is not None and not kind.custom:
+        check_definition(definition, converted)
     return converted
 
 

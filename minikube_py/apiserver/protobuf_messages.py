@@ -219,7 +219,9 @@ class Table:
     # -- reading
 
     def default(self, field: Field) -> Callable[[], Any] | None:
-        """What Go prints for a field that is not set; None when it prints nothing, or null."""
+        """What Go prints for a field that is not set, but [] instead of null; None when it prints nothing."""
+        if not set("omp") & set(field.flags) and "r" in field.flags:
+            return list
         if not field.is_plain or "z" in field.flags or "n" in field.flags or self._rows.get(field.type) == "strings":
             return None
         if field.type in ("s", *_NUMBERS, "d"):

@@ -11,6 +11,7 @@ from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVK, GVR, ResourceKind, SchemaOfCustomKind
 from minikube_py.resources.registry import KindRegistry
+from minikube_py.resources.schema import check
 from minikube_py.store.protocol import Key, Record, Store
 
 _KEPT = 4096
@@ -80,6 +81,7 @@ class Records:
             if kind.rules.from_storage is not None:
                 kind.rules.from_storage(obj)
             obj["apiVersion"], obj["kind"] = kind.api_version, kind.kind
+            check(kind, obj)  # each version has fields of its own that are there when empty
         return obj
 
     def data(self, kind: ResourceKind, record: Record) -> bytes:

@@ -11,6 +11,7 @@ from minikube_py.apiserver.keys import key_of
 from minikube_py.apiserver.long_work import run_step
 from minikube_py.apiserver.writes import (
     NO_ALLOCATION,
+    RECORDED_FIRST,
     WHOLE_OBJECT,
     Allocating,
     UpdateForm,
@@ -26,6 +27,7 @@ from minikube_py.apiserver.writes import (
     validated,
 )
 from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
+from minikube_py.objects.managed_fields import has_same_managers
 from minikube_py.objects.meta import deep_copy
 from minikube_py.store.protocol import KeyNotFound, Record, RevisionConflict
 
@@ -92,11 +94,11 @@ async def change(
         old = call.context.records.shared(call.kind, record)
         new = await run_step(call, produce, old)
         check_preconditions(call, new["metadata"], record, old)
-        attempt = await run_step(call, _Attempt, call, new, old, record, form)
+        attempt = await run_step(call, _Attempt, call, new, old, record, form, is_applied)
         try:
             if not is_admitted:
                 await attempt.mutate()
-            return await attempt.store(is_applied=is_applied, is_admitted=is_admitted)
+            return await attempt.store(is_admitted=is_admitted)
         except RevisionConflict:
             continue
         except KeyNotFound:
@@ -135,6 +137,7 @@ class _Attempt:
     old: Object
     record: Record
     form: UpdateForm
+    is_applied: bool
 
     def __post_init__(self) -> None:
         kind, metadata = self.call.kind, self.new["metadata"]
@@ -142,6 +145,8 @@ class _Attempt:
         if kind.namespaced:
             metadata["namespace"] = self.record.key.namespace
         kind.rules.default(self.new)
+        if not self.is_applied and self.form.subresource in RECORDED_FIRST:
+            record_manager(self.call, self.old, self.new, self.form.subresource)
         view = self.form.view
         new, old = (self.new, self.old) if view is None else (view.of(self.new), view.of(self.old))
         self.request = admission_request(self.call, "UPDATE", new, old)
@@ -153,7 +158,7 @@ class _Attempt:
                 self.form.view.put(self.new, self.request.obj)
             await run_step(self.call, self.call.kind.rules.default, self.new)
 
-    async def store(self, *, is_applied: bool, is_admitted: bool) -> Answer:
+    async def store(self, *, is_admitted: bool) -> Answer:
         """prepare > validate > admission.validate > store. Raises RevisionConflict, KeyNotFound."""
         call, new, old, kind = self.call, self.new, self.old, self.call.kind
         await run_step(call, prepare_update, kind, new, old, self.form)
@@ -164,10 +169,12 @@ class _Attempt:
             if not is_admitted:
                 await admit(call, self.request)
             if is_same(new, old) and not is_finished(new, old) and call.context.records.is_as_stored(kind, self.record):
+                if "managedFields" in old["metadata"]:
+                    new["metadata"]["managedFields"] = old["metadata"]["managedFields"]
                 return Answer(new, self.record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
             if new["metadata"].get("generation") != old["metadata"].get("generation"):
                 self._warn()
-            if not is_applied:
+            if not self.is_applied and self.form.subresource not in RECORDED_FIRST:
                 await run_step(call, record_manager, call, old, new, self.form.subresource)
             return answer(call, new, await self._replace())
 
@@ -192,15 +199,14 @@ class _Attempt:
 
 
 def is_same(new: Object, old: Object) -> bool:
-    """Whether the write changes nothing, so that it makes no new revision."""
+    """Whether the write changes nothing but the times of managers, so that it makes no new revision."""
     if new == old:
         return True
     fresh, stored = new["metadata"], old["metadata"]
-    if fresh.get("managedFields") or "managedFields" not in stored:
+    mine, theirs = fresh.get("managedFields"), stored.get("managedFields")
+    if not mine or not theirs or mine == theirs or not has_same_managers(mine, theirs):
         return False
-    if fresh.get("managedFields") == []:
-        return False
-    return {**new, "metadata": {**fresh, "managedFields": stored["managedFields"]}} == old
+    return {**new, "metadata": {**fresh, "managedFields": theirs}} == old
 
 
 def is_finished(new: Object, old: Object) -> bool:

@@ -166,9 +166,9 @@ def prepare_create(kind: ResourceKind, obj: Object) -> None:
     if kind.rules.has_generation or kind.custom:
         obj["metadata"]["generation"] = 1
     kind.rules.prepare_create(obj)
-    if "status" in kind.subresources and not kind.custom:
-        # Go clients and servers write an empty struct, and other typed clients rely on its being there.
-        obj.setdefault("status", {})
+    if not kind.custom:
+        # Go clients and servers write an empty status, and other typed clients rely on its being there.
+        schema.fill(kind, obj)
 
 
 def validate_create(kind: ResourceKind, obj: Object) -> None:
@@ -235,19 +235,25 @@ def raise_invalid(kind: ResourceKind, obj: Object, errors: FieldErrors) -> None:
 
 # --- managed fields --------------------------------------------------------------------------------------------------
 
+RECORDED_FIRST = frozenset(("", "status"))
+"""Endpoints that record who owns what before admission: what admission sets is nobody's. The others let a client change
+a few fields only, so there the result is recorded."""
+
 
 @cache
-def reset_fields(has_status: bool, subresource: str) -> FieldSet | None:
+def _reset_fields(has_status: bool, subresource: str, keeps_metadata: bool) -> FieldSet | None:
     """What an endpoint puts back anyway, so that its clients never come to own it."""
     if subresource == "":
         return from_paths("status") if has_status else None
     if subresource == "status":
-        return from_paths("spec")
+        return from_paths("spec", "metadata") if keeps_metadata else from_paths("spec")
     return None
 
 
 def operation_of(call: ApiCall, subresource: str) -> Operation:
-    reset = reset_fields("status" in call.kind.subresources, subresource)
+    kind = call.kind
+    keeps_metadata = kind.custom or not kind.rules.status_changes_metadata
+    reset = _reset_fields("status" in kind.subresources, subresource, keeps_metadata)
     return Operation(call.field_manager or "unknown", call.kind.api_version, subresource, reset)
 
 
@@ -256,7 +262,8 @@ def schema_node(kind: ResourceKind) -> SchemaNode:
 
 
 def record_manager(call: ApiCall, live: Object | None, new: Object, subresource: str = "") -> None:
-    update_managed_fields(live, new, schema_node(call.kind), operation_of(call, subresource))
+    kind = call.kind
+    update_managed_fields(live, new, schema_node(kind), operation_of(call, subresource), schema.blank(kind))
 
 
 # --- storing ---------------------------------------------------------------------------------------------------------

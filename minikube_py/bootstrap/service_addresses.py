@@ -70,7 +70,7 @@ class ServiceAddresses:
 
 
 def _parent(service: Object) -> Object:
-    return {"group": "", "resource": "services", "namespace": namespace(service), "name": name(service)}
+    return {"resource": "services", "namespace": namespace(service), "name": name(service)}
 
 
 def _address(address: str, service: Object) -> Object:

@@ -143,15 +143,8 @@ def _finish(result: Object, live: Object | None, entries: dict[Identity, Object]
     stored = managed_fields.entries_of(live)
     now = managed_fields.sort_entries(entries.values())
     managed_fields.set_entries(
-        result, stored if _equal_but_for_time(stored, now) and _same_object(live, result) else now
+        result, stored if managed_fields.has_same_managers(stored, now) and _same_object(live, result) else now
     )
-
-
-def _equal_but_for_time(left: list[Object], right: list[Object]) -> bool:
-    def timeless(entries: list[Object]) -> dict[Identity, Object]:
-        return {managed_fields.identity(e): {k: v for k, v in e.items() if k != "time"} for e in entries}
-
-    return len(left) == len(right) and timeless(left) == timeless(right)
 
 
 def _same_object(live: Object | None, result: Object) -> bool:

@@ -56,10 +56,10 @@ def set_condition(conditions: list[Object], new: Object) -> bool:
 
 
 def _says_the_same(old: Object, new: Object) -> bool:
-    """Whether `new` changes nothing but the time, which stays then."""
-    if "lastTransitionTime" not in old or any(field in old and field not in new for field in _CLEARED):
+    """Whether `new` changes nothing but the time, which stays then. What is empty may be left out: some kinds do so."""
+    if "lastTransitionTime" not in old or any(old.get(field) and field not in new for field in _CLEARED):
         return False
-    return all(field == "lastTransitionTime" or (field in old and old[field] == new[field]) for field in new)
+    return all(field == "lastTransitionTime" or (old.get(field) or None) == (new[field] or None) for field in new)
 
 
 def remove_condition(conditions: list[Object], type_: str) -> bool:

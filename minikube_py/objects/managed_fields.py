@@ -129,6 +129,15 @@ def entries_of(obj: Object | None) -> list[Object]:
     return list(metadata.get("managedFields") or ())
 
 
+def has_same_managers(left: Sequence[Object] | None, right: Sequence[Object] | None) -> bool:
+    """Whether two lists of entries say the same but for times."""
+
+    def timeless(entries: Sequence[Object] | None) -> dict[Identity, Object]:
+        return {identity(e): {k: v for k, v in e.items() if k != "time"} for e in entries or ()}
+
+    return len(left or ()) == len(right or ()) and timeless(left) == timeless(right)
+
+
 def set_entries(obj: Object, entries: Sequence[Object]) -> None:
     metadata = obj.setdefault("metadata", {})
     if entries:
@@ -140,11 +149,14 @@ def set_entries(obj: Object, entries: Sequence[Object]) -> None:
 # --- ordinary writes -------------------------------------------------------------------------------------------------
 
 
-def update_managed_fields(live: Object | None, new: Object, node: SchemaNode, operation: Operation) -> None:
+def update_managed_fields(
+    live: Object | None, new: Object, node: SchemaNode, operation: Operation, blank: Object | None = None
+) -> None:
     """Set `new.metadata.managedFields`, in place, for a create (live is None), an update or a patch.
 
-    Call it last, on the object as it will be stored. Entries that the client sent count on the object itself (that is
-    how `kubectl` migrates them; `[]` or `[{}]` resets), and are ignored on a subresource. Sets are shared with `live`.
+    Call it on the object as the client wants it, defaults included: what the server adds later is nobody's. Entries
+    that the client sent count on the object itself (so `kubectl` migrates them; `[]` or `[{}]` resets), and are
+    ignored on a subresource. Sets are shared with `live`. blank: what a new object is compared with, {} if left out.
     """
     sent = (new.get("metadata") or {}).get("managedFields")
     entries = _entries_to_start_from(live, sent, operation)
@@ -152,7 +164,7 @@ def update_managed_fields(live: Object | None, new: Object, node: SchemaNode, op
         set_entries(new, [])
         return
     try:
-        changed, removed = _differences(live, new, node, operation)
+        changed, removed = _differences(live if live is not None else blank, new, node, operation)
     except field_set.Unkeyed:
         set_entries(new, entries)
         return

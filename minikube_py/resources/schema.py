@@ -8,7 +8,7 @@ from functools import cache
 from minikube_py.objects.errors import Object
 from minikube_py.objects.schema_node import ANY, SchemaNode
 from minikube_py.resources.kind import ResourceKind
-from minikube_py.resources.schema_check import SchemaReport, check_definition
+from minikube_py.resources.schema_check import SchemaReport, check_definition, fill_empty, keeping_reset
 from minikube_py.resources.schema_table import (
     Definition,
     definition_names,
@@ -19,8 +19,8 @@ from minikube_py.resources.schema_table import (
 )
 
 __all__ = [
-    "SchemaReport", "check", "check_definition", "definition_names", "definition_of", "definitions", "kind_table",
-    "node_for", "node_of", "prune",
+    "SchemaReport", "blank", "check", "check_definition", "definition_names", "definition_of", "definitions", "fill",
+    "kind_table", "node_for", "node_of", "prune",
 ]  # fmt: skip
 
 
@@ -31,7 +31,25 @@ def check(kind: ResourceKind, obj: Object) -> SchemaReport:
         return kind.custom_schema.check(obj)
     if kind.schema not in definitions():
         return SchemaReport()
-    return check_definition(kind.schema, obj)
+    metadata = obj.get("metadata") if isinstance(obj, dict) else None
+    return keeping_reset(metadata, lambda: check_definition(kind.schema, obj))
+
+
+def blank(kind: ResourceKind) -> Object:
+    """An object of the kind in which nothing is set, as Go prints it. Shared, read-only."""
+    return _blank(kind.schema) if kind.custom_schema is None else {}
+
+
+@cache
+def _blank(name: str) -> Object:
+    found: Object = {}
+    fill_empty(name, found)
+    return found
+
+
+def fill(kind: ResourceKind, obj: Object) -> None:
+    """Adds the fields of the object itself that are there even when nobody set them, such as an empty status."""
+    fill_empty(kind.schema, obj)
 
 
 def prune(kind: ResourceKind, obj: Object) -> list[str]:

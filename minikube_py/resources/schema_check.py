@@ -1,18 +1,19 @@
-"""Checks decoded JSON against the schema table in one pass: types, unknown fields, nulls, canonical scalars.
+"""Checks decoded JSON against the schema table in one pass: types, unknown fields, nulls, empty and canonical values.
 
-Two passes share the work. The quick one is compiled to closures and only says whether an object is exactly what
-Kubernetes would store; nearly all objects are. Any doubt sends the object through the careful one, which knows paths,
-speaks like Go's strict decoder, and cleans in place.
+Two passes share the work. The quick one is compiled to closures and says whether an object is what Kubernetes would
+store, but for empty values, which it drops and adds in place as Go does; nearly all objects are. Any doubt sends
+the object through the careful one, which knows paths, speaks like Go's strict decoder, and cleans the rest too.
 """
 
 import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from minikube_py.objects import quantity
+from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.go_time import canonical_micro_time, canonical_time
 from minikube_py.resources.schema_table import (
     INT_OR_STRING,
@@ -21,6 +22,7 @@ from minikube_py.resources.schema_table import (
     TIME,
     Definition,
     definitions,
+    go_fields,
     resolve,
 )
 
@@ -68,6 +70,21 @@ def check_definition(name: str, value: Any) -> SchemaReport:
     return _CLEAN
 
 
+def keeping_reset(metadata: Any, check: Callable[[], SchemaReport]) -> SchemaReport:
+    """Runs the check of an object with this metadata. `managedFields: []` is a request to forget all managers: unlike
+    other empty lists it has to arrive."""
+    is_reset = isinstance(metadata, dict) and metadata.get("managedFields") == []
+    report = check()
+    if is_reset:
+        metadata["managedFields"] = []
+    return report
+
+
+def fill_empty(name: str, value: dict[str, Any]) -> None:
+    """Adds the fields of a definition that Go prints although nobody set them."""
+    _empties(name).apply(value)
+
+
 class _Doubt(Exception):
     """The quick pass met something that is not exactly as it will be stored."""
 
@@ -92,7 +109,8 @@ def _quick_lazy(name: str) -> Quick:
 
 @cache
 def _quick_body(name: str) -> Quick:
-    return _compile_body(definitions()[name])
+    body = definitions()[name]
+    return _compile_struct(body["properties"], _empties(name)) if "properties" in body else _compile_body(body)
 
 
 _NAMED: dict[str, Quick] = {}
@@ -114,7 +132,7 @@ def _compile_body(body: Definition) -> Quick:
         return _quick_dict
     kind = body.get("type")
     if "properties" in body:
-        return _compile_struct(body["properties"])
+        return _compile_struct(body["properties"], _Empties())
     if kind == "object":
         additional = body.get("additionalProperties")
         return _compile_map(additional) if isinstance(additional, dict) else _quick_dict
@@ -131,7 +149,38 @@ def _compile_body(body: Definition) -> Quick:
     return _quick_any
 
 
-def _compile_struct(properties: dict[str, Definition]) -> Quick:
+@dataclass(frozen=True)
+class _Empties:
+    """What a struct does with empty values: `drop` are left out, `fill` makes those that are there anyway."""
+
+    drop: frozenset[str] = frozenset()
+    fill: tuple[tuple[str, Callable[[], Any]], ...] = ()
+
+    def apply(self, value: dict[str, Any]) -> None:
+        for key in [key for key, child in value.items() if not child and key in self.drop]:
+            del value[key]
+        for key, make in self.fill:
+            if key not in value:
+                value[key] = make()
+
+
+@cache
+def _empties(name: str) -> _Empties:
+    entry = go_fields().get(name, {})
+    fill = tuple((key, _maker(value)) for key, value in entry.get("fill", {}).items())
+    return _Empties(frozenset(entry.get("drop", ())), fill)
+
+
+def _maker(value: Any) -> Callable[[], Any]:
+    """Gives a fresh copy of a value each time."""
+    if value == {}:
+        return dict
+    if value == []:
+        return list
+    return partial(deep_copy, value)
+
+
+def _compile_struct(properties: dict[str, Definition], empties: _Empties) -> Quick:
     scalars: dict[str, type] = {}
     others: dict[str, Quick] = {}
     for key, place in properties.items():
@@ -139,18 +188,25 @@ def _compile_struct(properties: dict[str, Definition]) -> Quick:
             scalars[key] = _SCALARS[place["type"]]
         else:
             others[key] = _compile(place)
-    scalar_of, other_of = scalars.get, others.get
+    scalar_of, other_of, drop, fill = scalars.get, others.get, empties.drop, empties.fill
 
     def struct(value: Any) -> None:
         if type(value) is not dict:
             raise _Doubt
+        is_dropping = False
         for key, child in value.items():
-            if scalar_of(key) is type(child):
-                continue
-            check = other_of(key)
-            if check is None:
-                raise _Doubt
-            check(child)
+            if scalar_of(key) is not type(child):
+                check = other_of(key)
+                if check is None:
+                    raise _Doubt
+                check(child)
+            if not child and key in drop:
+                is_dropping = True
+        if is_dropping:
+            empties.apply(value)
+        for key, make in fill:
+            if key not in value:
+                value[key] = make()
 
     return struct
 
@@ -315,7 +371,7 @@ class _Walk:
             return special(self, value)
         body = resolve(place)
         if value is None:
-            return _zero(body)
+            return _zero(ref, body)
         if body.get("x-kubernetes-preserve-unknown-fields") or "type" not in body:
             return value
         kind = body["type"]
@@ -341,6 +397,7 @@ class _Walk:
                 del value[key]
             else:
                 value[key] = self.visit(place, value[key], where.child(key, struct))
+        _empties(ref).apply(value)
         return value
 
     def _map(self, ref: str, body: Definition, value: Any, where: _Where) -> Any:
@@ -406,11 +463,13 @@ class _Walk:
         self.type_error = self.type_error or text
 
 
-def _zero(body: Definition) -> Any:
+def _zero(ref: str, body: Definition) -> Any:
     """What Go makes of null inside a list or a map: the zero value."""
     kind = body.get("type")
     if "properties" in body:
-        return {}
+        struct: dict[str, Any] = {}
+        _empties(ref).apply(struct)
+        return struct
     return {"string": "", "integer": 0, "number": 0, "boolean": False}.get(str(kind))
 
 

@@ -27,6 +27,14 @@ def definitions() -> dict[str, Definition]:
 
 
 @cache
+def go_fields() -> dict[str, dict[str, Any]]:
+    """By definition: `drop`, the fields that Go leaves out when they are empty, and `fill`, the values of those that it
+    adds. Read-only; definitions of which nothing is known are missing."""
+    table: dict[str, dict[str, Any]] = _load("go_fields.json")
+    return table
+
+
+@cache
 def kind_table() -> list[dict[str, Any]]:
     """One entry a resource of each version: names, scope, verbs, subresources, stored version, served by default."""
     table: list[dict[str, Any]] = _load("kinds.json")

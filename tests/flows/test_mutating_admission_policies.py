@@ -151,7 +151,7 @@ async def test_without_reinvocation_each_runs_once(client: LocalClient) -> None:
     ("mutation", "text"),
     [
         (applying("Object{data: {'a': object.data.zz}}"),
-         "expression 'Object{data: {'a': object.data.zz}}' resulted in error: no such key: zz"),
+         "expression 'Object{data: {'a': object.data.zz}}' resulted in error: no such key: data"),
         (applying("Object{metadata: Object.wrong{name: 'x'}}"),
          'type mismatch: unexpected type name "Object.wrong", expected "Object.metadata", which matches field name '
          "path from root Object type"),

@@ -54,7 +54,7 @@ async def test_every_address_of_a_service_is_an_object() -> None:
         made = await plane.create(SERVICES, service())
         await asyncio.sleep(1)
         address = await plane.get(ADDRESSES, made["spec"]["clusterIP"], "")
-        parent = {"group": "", "resource": "services", "namespace": "default", "name": "web"}
+        parent = {"resource": "services", "namespace": "default", "name": "web"}
         assert address["spec"]["parentRef"] == parent
         assert address["metadata"]["labels"] == {
             "ipaddress.kubernetes.io/ip-family": "IPv4",

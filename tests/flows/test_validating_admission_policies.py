@@ -57,7 +57,7 @@ def config_map(name: str = "m", labels: dict[str, str] | None = None, **data: st
     metadata: Object = {"name": name}
     if labels:
         metadata["labels"] = labels
-    return {"metadata": metadata, "data": data}
+    return {"metadata": metadata, "data": data or {"other": ""}}
 
 
 async def install(client: LocalClient, made: Object, bound: Object | None = None) -> None:

@@ -59,7 +59,7 @@ def default(scaler: Object) -> None:
 
 
 def prepare_create(scaler: Object) -> None:
-    scaler["status"] = {"desiredReplicas": 0, "currentReplicas": 0}
+    scaler.pop("status", None)
 
 
 def to_storage(scaler: Object) -> None:

@@ -9,7 +9,7 @@ from minikube_py.objects.errors import Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.custom.structural import META_FIELDS, OBJECT_META, Structural
 from minikube_py.resources.schema import check_definition
-from minikube_py.resources.schema_check import SchemaReport
+from minikube_py.resources.schema_check import SchemaReport, keeping_reset
 
 
 def clean(obj: Object, root: Structural, *, keeps_unknown: bool = False) -> SchemaReport:
@@ -40,7 +40,7 @@ class _Cleaner:
         if value is None:
             obj.pop("metadata", None)
             return ""
-        report = check_definition(OBJECT_META, value)
+        report = keeping_reset(value if not path else None, lambda: check_definition(OBJECT_META, value))
         prefix = f"{path}.metadata." if path else "metadata."
         self.unknown.extend(prefix + field for field in report.unknown_fields)
         return report.type_error

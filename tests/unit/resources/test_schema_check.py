@@ -19,7 +19,9 @@ assert LEASE is not None
 
 
 def in_container(**fields: Any) -> dict[str, Any]:
-    return {"spec": {"template": {"spec": {"containers": [{"name": "c", **fields}]}}}}
+    """A Deployment as it is stored, but for the fields given."""
+    template = {"metadata": {}, "spec": {"containers": [{"name": "c", "resources": {}, **fields}]}}
+    return {"metadata": {}, "spec": {"template": template, "strategy": {}}, "status": {}}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_nulls_become_what_go_makes_of_them() -> None:
     obj = in_container(command=[None, "b"], env=[None], ports=None)
     obj["metadata"] = {"creationTimestamp": None, "labels": {"a": None}}
     assert schema.check(DEPLOYMENT, obj).is_clean
-    assert obj == {**in_container(command=["", "b"], env=[{}]), "metadata": {"labels": {"a": ""}}}
+    assert obj == {**in_container(command=["", "b"], env=[{"name": ""}]), "metadata": {"labels": {"a": ""}}}
 
 
 @pytest.mark.parametrize(
@@ -151,6 +153,32 @@ def test_what_is_already_clean_is_not_touched() -> None:
     before = copy.deepcopy(obj)
     assert schema.check(DEPLOYMENT, obj).is_clean
     assert obj == before
+
+
+@pytest.mark.parametrize("is_careful", [False, True])
+def test_empty_values_go_or_stay_as_in_go(is_careful: bool) -> None:
+    """Both passes do the same: an unknown field brings the careful one."""
+    obj: dict[str, Any] = {
+        "metadata": {"name": "n", "annotations": {}, "managedFields": [], "generation": 0},
+        "spec": {
+            "replicas": 0, "paused": False, "minReadySeconds": 0, "selector": {},
+            "template": {
+                "metadata": {"managedFields": []},
+                "spec": {"volumes": [{"name": "", "emptyDir": {}}], "hostNetwork": False, "nodeName": ""},
+            },
+        },
+    }  # fmt: skip
+    if is_careful:
+        obj["unknown"] = 1
+    schema.check(DEPLOYMENT, obj)
+    assert obj == {
+        "metadata": {"name": "n", "managedFields": []},
+        "spec": {
+            "replicas": 0, "selector": {}, "strategy": {},
+            "template": {"metadata": {}, "spec": {"volumes": [{"name": "", "emptyDir": {}}], "containers": []}},
+        },
+        "status": {},
+    }  # fmt: skip
 
 
 def test_nodes_carry_merge_rules() -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "build_schema.py"
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 
 
-def test_the_schema_table_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = importlib.util.spec_from_file_location("build_schema", SCRIPT)
+@pytest.mark.parametrize("name", ["build_schema", "build_go_fields"])
+def test_the_schema_table_is_up_to_date(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, "argv", ["build_schema.py", "--check"])
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--check"])
     assert module.main() == 0

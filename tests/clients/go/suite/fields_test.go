@@ -6,10 +6,13 @@ import (
 	"sync"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 )
 
 const cronSchema = `{"type": "object", "properties": {"spec": {"type": "object", "properties": {
@@ -37,6 +40,34 @@ func TestFieldsOfTypedObjects(t *testing.T) {
 	says(t, post(brokenDeployment("", `"unknownField": "foo", "replicas": 2, "replicas": 3,`)),
 		`strict decoding error: unknown field "spec.unknownField", duplicate field "spec.replicas"`)
 	says(t, post(brokenDeployment(`"unknownMeta": "foo",`, "")), `strict decoding error: unknown field "metadata.unknownMeta"`)
+}
+
+// What is empty vanishes as in Go's own structs, so that writing an object back unchanged, in either form, changes nothing.
+func TestFieldsThatAreEmpty(t *testing.T) {
+	t.Parallel()
+	namespace := makeNamespace(t)
+	body := brokenDeployment(`"annotations": {}, "finalizers": [],`, `"paused": false, "replicas": 0,`)
+	raw, err := typed.CoreV1().RESTClient().Post().AbsPath("/apis/apps/v1").Namespace(namespace).Resource("deployments").
+		SetHeader("Content-Type", "application/json").SetHeader("Accept", "application/json").
+		Param("fieldManager", "suite").Body([]byte(body)).Do(t.Context()).Raw()
+	must(t, err)
+	for _, gone := range []string{`"annotations"`, `"finalizers"`, `"paused"`, "f:paused"} {
+		check(t, !strings.Contains(string(raw), gone), "%s in %s", gone, raw)
+	}
+	check(t, strings.Contains(string(raw), `"replicas":0`), "replicas are gone: %s", raw)
+	for _, form := range []string{"application/json", "application/vnd.kubernetes.protobuf"} {
+		own := rest.CopyConfig(config)
+		own.ContentType, own.AcceptContentTypes = form, form
+		deployments := kubernetes.NewForConfigOrDie(own).AppsV1().Deployments(namespace)
+		var before, after *appsv1.Deployment
+		must(t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			before, err = deployments.Get(t.Context(), "d", metav1.GetOptions{})
+			must(t, err)
+			after, err = deployments.Update(t.Context(), before, metav1.UpdateOptions{})
+			return err
+		}))
+		equal(t, "version after an unchanged update in "+form, after.ResourceVersion, before.ResourceVersion)
+	}
 }
 
 // warnings collects what the server warns of.
