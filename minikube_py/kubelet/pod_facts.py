@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.backoff import BackOff
 from minikube_py.kubelet.runtimes.protocol import ContainerState, PodState, SandboxState
 from minikube_py.objects.errors import Object
@@ -88,11 +90,28 @@ class PodFacts:
         return attempts[-1] if attempts else None
 
     def current(self, name: str) -> ContainerState | None:
-        """The newest attempt, unless it belongs to a sandbox that is gone."""
+        """The newest attempt, unless it belongs to a sandbox that is gone, or to what was before a restart of all."""
         newest, sandbox = self.newest(name), self.newest_sandbox
-        if newest is None or sandbox is None or newest.created_at < sandbox.created_at:
+        if newest is None or sandbox is None or newest.created_at < sandbox.created_at or self.is_outdated(newest):
             return None
         return newest
+
+    @cached_property
+    def restart_trigger(self) -> ContainerState | None:
+        """The container whose end was the last to ask for a restart of all (KEP-5532)."""
+        containers = self.state.containers if self.state is not None else ()
+        rules = {c.name: c for c in pod_spec.all_containers(self.pod) if c.spec.get("restartPolicyRules")}
+        ends = [
+            c
+            for c in containers
+            if c.state == "exited" and c.name in rules and pod_spec.restarts_all(rules[c.name], c.exit_code)
+        ]
+        return max(ends, key=lambda c: c.finished_at, default=None)
+
+    def is_outdated(self, container: ContainerState) -> bool:
+        """Whether it was made before the last end that asked for a restart of all."""
+        trigger = self.restart_trigger
+        return trigger is not None and container.created_at < trigger.finished_at
 
     def health_of(self, container: ContainerState) -> Health:
         return self.health.get(container.id, _UNKNOWN)

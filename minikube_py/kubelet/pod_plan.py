@@ -42,11 +42,12 @@ class StartContainer:
 
 @dataclass(frozen=True)
 class StopContainer:
-    """message is the Killing event's; reason goes to the waiting state until the next start."""
+    """message is the Killing event's; grace_seconds None: the pod's."""
 
     container: ContainerState
     message: str
     grace_seconds: int | None = None
+    skips_hook: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ def _last_ip(facts: PodFacts) -> str:
 
 def _plan_containers(facts: PodFacts, plan: Plan) -> None:
     pod = facts.pod
+    if _plan_restart_of_all(facts, plan):
+        return
     initial, regular = pod_spec.init_containers(pod), pod_spec.regular_containers(pod)
     starts: list[StartContainer] = []
     # A pod whose regular containers have been created is past its init containers, whatever became of them.
@@ -180,6 +183,27 @@ def _plan_containers(facts: PodFacts, plan: Plan) -> None:
     # Containers start one after the other in their order, each after the hook of the one before.
     if starts and not facts.is_starting:
         plan.actions.append(starts[0])
+
+
+def _plan_restart_of_all(facts: PodFacts, plan: Plan) -> bool:
+    """What comes before the new start: everything that still runs is killed at once, then the back-off passes.
+
+    Source: KEP-5532. True while that is so.
+    """
+    trigger, containers = facts.restart_trigger, facts.state.containers if facts.state is not None else ()
+    if trigger is None or not any(facts.is_outdated(c) for c in containers):
+        return False
+    text = f"Container {trigger.name} exited and restarts all containers"
+    running = [c for c in containers if c.state == "running" and facts.is_outdated(c)]
+    plan.actions += [StopContainer(c, text, 0, skips_hook=True) for c in running if c.name not in facts.in_flight]
+    due = backoff.retry_at(facts.back_off.get(trigger.name), trigger.finished_at)
+    if running or due <= facts.now or facts.newest(trigger.name) is not trigger:
+        return bool(running)
+    found = pod_spec.find_container(facts.pod, trigger.name)
+    if found is not None:
+        plan.crash_waits[trigger.name] = _crash_waiting(facts, found, due)
+    plan.look_again(due)
+    return True
 
 
 def _plan_init(facts: PodFacts, plan: Plan, initial: list[PodContainer], starts: list[StartContainer]) -> bool:
@@ -213,7 +237,7 @@ def _plan_container(facts: PodFacts, plan: Plan, container: PodContainer, starts
             plan.crash_waits[container.name] = _crash_waiting(facts, container, due)
             plan.look_again(due)
             return
-    if current is None and newest is not None and container.kind != INIT:
+    if current is None and newest is not None and container.kind != INIT and not facts.is_outdated(newest):
         # Its sandbox is gone; what had ended for good by then does not run again.
         if newest.state == "exited" and not pod_spec.should_restart(facts.pod, container, newest.exit_code):
             return
@@ -222,8 +246,14 @@ def _plan_container(facts: PodFacts, plan: Plan, container: PodContainer, starts
     count = newest.restart_count + 1 if newest is not None else 0
     if newest is not None and newest.state == "created":
         count = newest.restart_count  # an earlier kubelet ended between making and starting it
-    old = tuple(c.id for c in facts.attempts(container.name)[:-1])
+    old = tuple(c.id for c in facts.attempts(container.name)[:-1] if not _is_still_needed(facts, c))
     starts.append(StartContainer(container, count, remove=old))
+
+
+def _is_still_needed(facts: PodFacts, attempt: ContainerState) -> bool:
+    """The end that asked for a restart of all is remembered until all have been made anew."""
+    newest = [facts.newest(c.name) for c in pod_spec.all_containers(facts.pod)]
+    return attempt is facts.restart_trigger and any(c is not None and facts.is_outdated(c) for c in newest)
 
 
 def _crash_waiting(facts: PodFacts, container: PodContainer, due: float) -> Waiting:
@@ -257,7 +287,7 @@ def is_resized(facts: PodFacts, container: PodContainer, current: ContainerState
 
 def _ended_for_good(facts: PodFacts, container: PodContainer) -> bool:
     newest = facts.newest(container.name)
-    if newest is None or newest.state != "exited" or container.name in facts.in_flight:
+    if newest is None or newest.state != "exited" or container.name in facts.in_flight or facts.is_outdated(newest):
         return False
     return not pod_spec.should_restart(facts.pod, container, newest.exit_code)
 

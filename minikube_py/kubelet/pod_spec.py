@@ -14,6 +14,8 @@ REGULAR = "regular"
 EPHEMERAL = "ephemeral"
 VOLUME = "volume"
 
+RESTART_ALL = "RestartAllContainers"
+
 DEFAULT_GRACE_SECONDS = 30
 MINIMUM_GRACE_SECONDS = 2
 
@@ -97,13 +99,23 @@ def should_restart(pod: Object, container: PodContainer, exit_code: int) -> bool
         return False
     if container.kind == SIDECAR:
         return True
-    for rule in container.spec.get("restartPolicyRules") or ():
-        if rule.get("action") == "Restart" and _rule_matches(rule, exit_code):
-            return True
+    if _action(container, exit_code) in ("Restart", RESTART_ALL):
+        return True
     policy = container.spec.get("restartPolicy") or restart_policy(pod)
     if container.kind == INIT:
         return exit_code != 0 and policy != "Never"
     return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def restarts_all(container: PodContainer, exit_code: int) -> bool:
+    """Whether a container that ended with exit_code takes all containers of its pod with it, to begin anew."""
+    return _action(container, exit_code) == RESTART_ALL
+
+
+def _action(container: PodContainer, exit_code: int) -> str:
+    """Of the first rule that matches, or ''."""
+    rules = container.spec.get("restartPolicyRules") or ()
+    return next((str(rule.get("action")) for rule in rules if _rule_matches(rule, exit_code)), "")
 
 
 def _rule_matches(rule: Object, exit_code: int) -> bool:

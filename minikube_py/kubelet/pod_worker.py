@@ -375,7 +375,10 @@ class PodWorker:
 
     def _note_crash(self, name: str) -> None:
         """Raise the crash back-off when a container starts again after an end in this sandbox."""
-        current = self._facts().current(name)
+        facts = self._facts()
+        current, trigger = facts.current(name), facts.restart_trigger
+        if current is None and trigger is not None and facts.newest(name) is trigger:
+            current = trigger
         if current is not None and current.state == "exited":
             self._back_off[name] = backoff.raised(self._back_off.get(name), clock.seconds(), current.finished_at)
 
@@ -391,6 +394,8 @@ class PodWorker:
     async def _stop_container(self, action: StopContainer) -> None:
         container = pod_spec.find_container(self.pod, action.container.name)
         grace = action.grace_seconds if action.grace_seconds is not None else pod_spec.grace_seconds(self.pod)
+        if action.skips_hook:
+            self._operations.hooks_run.add(action.container.id)
         await self._operations.stop_container(self.started, container, action.container, grace, action.message)
 
     async def _resize(self, action: Resize) -> None:

@@ -181,7 +181,7 @@ def _conditions(facts: PodFacts, status: Object, old: Object) -> list[Object]:
     merged: list[Object] = list(old.get("conditions") or ())  # entries are replaced, never changed
     now = clock.rfc3339_of(facts.now)
     generation = facts.pod["metadata"].get("generation")
-    wanted = _resize_conditions(facts)
+    wanted = [*_resize_conditions(facts), *_restart_conditions(facts)]
     for name in ("PodResizePending", "PodResizeInProgress"):
         if name not in {c["type"] for c in wanted}:
             condition_list.remove_condition(merged, name)
@@ -220,6 +220,16 @@ def _resize_conditions(facts: PodFacts) -> list[Object]:
             return [_condition("PodResizePending", True, *facts.resize_refusal)]
         return [_condition("PodResizeInProgress", True)]
     return []
+
+
+def _restart_conditions(facts: PodFacts) -> list[Object]:
+    """Whether a restart of all containers is going on, once there was one. Source: KEP-5532."""
+    if facts.restart_trigger is None:
+        return []
+    containers = facts.state.containers if facts.state is not None else ()
+    return [
+        _condition("AllContainersRestarting", any(c.state == "running" and facts.is_outdated(c) for c in containers))
+    ]
 
 
 def _ready_to_start(facts: PodFacts) -> Object:

@@ -279,6 +279,41 @@ async def test_init_containers_and_sidecars_run_in_order() -> None:
 
 
 @virtual_time
+async def test_one_containers_end_restarts_all() -> None:
+    api = MemoryApi()
+    async with node(api, FakeRuntime()):
+        rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+        source = {"name": "a", "image": "a:1", "imagePullPolicy": "IfNotPresent", "restartPolicyRules": rules}
+        other = {"name": "b", "image": "b:1", "imagePullPolicy": "IfNotPresent"}
+        first = {"name": "i", "image": "i:1", "imagePullPolicy": "IfNotPresent"}
+        script = {
+            "fake.mkube.io/run-seconds.i": "1",
+            "fake.mkube.io/run-seconds.a": "5",
+            "fake.mkube.io/exit-code.a": "42",
+        }
+        spec = {"initContainers": [first], "containers": [source, other], "restartPolicy": "Never"}
+        await api.create(PODS, pod(annotations=script, **spec), "default")
+        await asyncio.sleep(4)
+        assert (await status(api))["phase"] == "Running"
+        await asyncio.sleep(6)
+        found = await status(api)
+        counts = {
+            c["name"]: c["restartCount"] for f in ("initContainerStatuses", "containerStatuses") for c in found[f]
+        }
+        assert counts == {"i": 1, "a": 1, "b": 1}
+        assert condition(found, "AllContainersRestarting")["status"] == "False"
+        assert found["phase"] == "Running"
+        ended = found["containerStatuses"][1]["lastState"]["terminated"]
+        assert ended["exitCode"] == 137
+        await asyncio.sleep(4)  # the second end is followed by a back-off of 10 seconds
+        waiting = (await status(api))["containerStatuses"][0]["state"]["waiting"]
+        assert waiting["reason"] == "CrashLoopBackOff"
+        await asyncio.sleep(12)
+        found = await status(api)
+        assert [c["restartCount"] for c in found["containerStatuses"]] == [2, 2]
+
+
+@virtual_time
 async def test_deadline_fails_the_pod() -> None:
     api = MemoryApi()
     async with node(api, FakeRuntime()):

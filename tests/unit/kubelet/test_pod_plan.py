@@ -32,8 +32,9 @@ def short(facts: PodFacts) -> list[str]:
                 words.append(f"sandbox {attempt} {ip}".strip())
             case StartContainer(found, count, _):
                 words.append(f"start {found.name} {count}")
-            case StopContainer(found, _, grace):
+            case StopContainer(found, _, grace, skips_hook):
                 words.append(f"stop {found.name}" + (f" in {grace}" if grace is not None else ""))
+                words[-1] += " without hook" if skips_hook else ""
             case EndPod(grace):
                 words.append(f"end in {grace}")
             case Resize(found, _):
@@ -41,7 +42,39 @@ def short(facts: PodFacts) -> list[str]:
     return words
 
 
+ON_42 = {"operator": "In", "values": [42]}
+ALL = {
+    "restartPolicy": "Never",
+    "initContainers": [container("i")],
+    "containers": [
+        container("a", restartPolicyRules=[{"action": "RestartAllContainers", "exitCodes": ON_42}]),
+        container("b"),
+    ],
+}
+ENDED = (
+    state("i", "exited"),
+    state("a", "exited", exit_code=42, finished_at=NOW - 50),
+    state("b", "exited", exit_code=137),
+)
+
 CASES = {
+    "an end that restarts all kills the others": (
+        facts(pod(**ALL), *ENDED[:2], state("b")),
+        ["stop b in 0 without hook"],
+    ),
+    "any other end does not": (facts(pod(**ALL), ENDED[0], state("a", "exited", exit_code=1), state("b")), []),
+    "then all begin with the first init container": (facts(pod(**ALL), *ENDED), ["start i 1"]),
+    "but not in back-off": (facts(pod(**ALL), *ENDED, back_off={"a": BackOff(160, NOW - 150)}), []),
+    "what had ended for good runs again": (
+        facts(pod(**ALL), *ENDED, state("i", "exited", count=1, created_at=NOW - 40)),
+        ["start a 1"],
+    ),
+    "all of it": (
+        facts(
+            pod(**ALL), *ENDED, state("i", "exited", count=1, created_at=NOW - 40), state("a", count=1, created_at=NOW)
+        ),
+        ["start b 1"],
+    ),
     "a new pod is set up first": (facts(pod(), sandboxes=(), is_set_up=False), ["set-up"]),
     "then gets its sandbox": (facts(pod(), sandboxes=()), ["sandbox 0"]),
     "then its container": (facts(pod()), ["start c 0"]),
@@ -267,3 +300,15 @@ def test_back_off_doubles_and_is_forgotten() -> None:
 )
 def test_duration_text(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_the_end_that_restarts_all_is_kept_until_all_have_restarted() -> None:
+    again = state("a", "exited", count=1, created_at=NOW - 30, exit_code=1)
+    rules = [{"action": "RestartAllContainers", "exitCodes": ON_42}]
+    given = pod(containers=[container("a", restartPolicyRules=rules), container("b")])
+    (action,) = plan_pod(facts(given, *ENDED[1:], again)).actions
+    assert isinstance(action, StartContainer)
+    assert action.remove == ()
+    (action,) = plan_pod(facts(given, ENDED[1], again, state("b", count=1, created_at=NOW))).actions
+    assert isinstance(action, StartContainer)
+    assert action.remove == ("a-0",)
