@@ -115,8 +115,14 @@ def validate_status(new: Object, old: Object, errors: FieldErrors) -> None:
         errors.invalid(at, hosts[0].get("ip", ""), "must be equal to `hostIP`")
 
 
+def _may_restart_all(container: Object) -> bool:
+    return any(rule.get("action") == "RestartAllContainers" for rule in container.get("restartPolicyRules") or ())
+
+
 def _validate_transitions(fresh: Object, stored: Object, spec: Object, errors: FieldErrors) -> None:
-    """A container that ended for good stays ended."""
+    """A container that ended for good stays ended, unless the end of one may restart all."""
+    if any(_may_restart_all(c) for key in ("containers", "initContainers") for c in spec.get(key) or ()):
+        return
     policies = {
         c.get("name"): c.get("restartPolicy")
         for key in ("containers", "initContainers")

@@ -304,3 +304,19 @@ def test_field_selectors() -> None:
     assert found["spec.hostNetwork"] == "true"
     assert found["status.podIP"] == "1.2.3.4"
     assert fields({})["spec.hostNetwork"] == "false"
+
+
+def transition_errors(**spec: Any) -> list[str]:
+    """What the server says when a container that has ended is reported to run."""
+    old = stored("pods", pod(restartPolicy="Never", **spec))
+    ended, running = {"terminated": {"exitCode": 0}}, {"running": {}}
+    states = [{**old, "status": {"containerStatuses": [{"name": "c", "state": s}]}} for s in (ended, running)]
+    errors = FieldErrors()
+    kind_of("pods").rules.validate_status(states[1], states[0], errors)
+    return [cause.message for cause in errors.causes]
+
+
+def test_what_has_ended_stays_ended() -> None:
+    assert transition_errors() == ["Forbidden: may not be transitioned to non-terminated state"]
+    rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+    assert transition_errors(initContainers=[{"name": "i", "image": "x", "restartPolicyRules": rules}]) == []
