@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minikube_py.kubelet import environment, pod_spec
-from minikube_py.kubelet.kinds import CONFIG_MAPS, SECRETS
+from minikube_py.kubelet.kinds import CONFIG_MAPS, RUNTIME_CLASSES, SECRETS
 from minikube_py.kubelet.pod_files import DnsSettings, PodFiles, host_names
 from minikube_py.kubelet.pod_spec import PodContainer
 from minikube_py.kubelet.references import References
@@ -56,7 +56,8 @@ class Specs:
         self._pods_directory = pods_directory
         self._files = PodFiles(pods_directory, dns) if pods_directory is not None else None
 
-    def sandbox(self, pod: Object, attempt: int, ip: str) -> SandboxSpec:
+    async def sandbox(self, pod: Object, attempt: int, ip: str) -> SandboxSpec:
+        """Raises RuntimeFailure(FailedCreatePodSandBox, ...) when the pod's RuntimeClass is missing."""
         spec = pod["spec"]
         host, _ = host_names(pod, self._dns.domain)
         sysctls = (spec.get("securityContext") or {}).get("sysctls") or ()
@@ -73,7 +74,15 @@ class Specs:
             sysctls={entry["name"]: entry["value"] for entry in sysctls},
             ports=() if spec.get("hostNetwork") else _ports(pod),
             ip=ip,
+            runtime_handler=await self._runtime_handler(pod) if spec.get("runtimeClassName") else "",
         )
+
+    async def _runtime_handler(self, pod: Object) -> str:
+        name = pod["spec"]["runtimeClassName"]
+        found = await self._references.get(pod["metadata"]["uid"], RUNTIME_CLASSES, "", name)
+        if found is None:
+            raise RuntimeFailure("FailedCreatePodSandBox", f'runtimeclass.node.k8s.io "{name}" not found')
+        return str(found.get("handler") or "")
 
     async def container(
         self, started: StartedPod, container: PodContainer, restart_count: int, image: ImageState

@@ -10,6 +10,7 @@ from minikube_py.kubelet import pod_spec
 from minikube_py.kubelet.pod_facts import Ending
 from minikube_py.objects.errors import Object
 
+_OS = "linux"
 _REJECTED = "Pod was rejected: "
 _SAFE_SYSCTLS = frozenset((
     "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range",
@@ -24,6 +25,12 @@ def refusal(
     pod: Object, node: Object | None, others: Iterable[Object], allocatable: Mapping[str, Any]
 ) -> Ending | None:
     """Why the pod cannot run here, or None. others: the pods that hold this node's resources."""
+    if (pod["spec"].get("os") or {}).get("name") not in (None, _OS):
+        text = f"{_REJECTED}Failed to admit pod as the OS field doesn't match node OS"
+        return Ending("PodOSNotSupported", text, 0)
+    if (pod["spec"].get("nodeSelector") or {}).get("kubernetes.io/os") not in (None, _OS):
+        text = f"{_REJECTED}Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"
+        return Ending("PodOSSelectorNodeLabelDoesNotMatch", text, 0)
     if node is not None and not _selects(pod, node):
         return _predicate("NodeAffinity")
     forbidden = _forbidden_sysctl(pod)

@@ -32,9 +32,8 @@ class PodOperations:
     async def start_sandbox(self, pod: Object, action: StartSandbox) -> SandboxState:
         try:
             with self.services.operations.timed("run_podsandbox"):
-                return await self.services.runtime.start_sandbox(
-                    self.services.specs.sandbox(pod, action.attempt, action.ip)
-                )
+                spec = await self.services.specs.sandbox(pod, action.attempt, action.ip)
+                return await self.services.runtime.start_sandbox(spec)
         except RuntimeFailure as failure:
             text = f"Failed to create pod sandbox: {failure.message}"
             self.services.event(pod, WARNING, "FailedCreatePodSandBox", text)

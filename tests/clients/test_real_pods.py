@@ -233,3 +233,15 @@ def test_one_container_ends_and_all_begin_anew(server: TestServer) -> None:
 
     until(lambda: counts() == [1, 1, 1, 1])
     server.kubectl("wait", "--for=condition=Ready", "pod/anew", "--timeout=60s")
+
+
+def test_a_runtime_class_names_a_runtime_of_the_engine(server: TestServer) -> None:
+    for name in ("runc", "none-such"):
+        apply(
+            server,
+            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name},
+        )
+        apply(server, pod(f"by-{name}", "true", runtimeClassName=name))
+    server.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/by-runc", "--timeout=60s")
+    until(lambda: "FailedCreatePodSandBox" in reasons(server, "by-none-such"))
+    assert "none-such" in server.kubectl("events", "--for", "pod/by-none-such")

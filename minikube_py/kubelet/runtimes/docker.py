@@ -57,6 +57,15 @@ class _SandboxFacts:
 
     process_id: int
     shares_processes: bool
+    runtime_handler: str
+
+
+def _facts_of(inspected: Mapping[str, Any]) -> _SandboxFacts:
+    return _SandboxFacts(
+        process_id=int(inspected["State"]["Pid"]),
+        shares_processes=inspected["Config"]["Labels"].get(label.SHARES_PROCESSES) == "true",
+        runtime_handler=inspected["HostConfig"].get("Runtime") or "",
+    )
 
 
 class DockerRuntime:
@@ -127,16 +136,17 @@ class DockerRuntime:
 
     async def _attach(self, inspected: dict[str, Any], spec: SandboxSpec) -> SandboxState:
         state = sandbox_state(inspected)
-        process_id = int(inspected["State"]["Pid"])
-        self._facts[state.id] = _SandboxFacts(process_id, spec.share_process_namespace)
+        facts = self._facts[state.id] = _facts_of(inspected)
         if not spec.host_network:
-            await self._network.attach(state.id, process_id, state.ips[0] if state.ips else "")
+            await self._network.attach(state.id, facts.process_id, state.ips[0] if state.ips else "")
         return state
 
     async def start_container(self, spec: ContainerSpec, sandbox: SandboxState) -> ContainerState:
         facts = await self._sandbox_facts(sandbox.id)
         try:
-            config = container_config(spec, self._owner, Joined(sandbox.id, facts.shares_processes))
+            config = container_config(
+                spec, self._owner, Joined(sandbox.id, facts.shares_processes, facts.runtime_handler)
+            )
         except ValueError as error:
             raise RuntimeFailure("CreateContainerConfigError", str(error)) from error
         name = label.container_name(spec.name, spec.pod, spec.restart_count)
@@ -172,8 +182,7 @@ class DockerRuntime:
         known = self._facts.get(sandbox_id)
         if known is None:
             inspected = await self._call("RuntimeUnavailable", lambda client: client.inspect_container(sandbox_id))
-            shares = inspected["Config"]["Labels"].get(label.SHARES_PROCESSES) == "true"
-            known = self._facts[sandbox_id] = _SandboxFacts(int(inspected["State"]["Pid"]), shares)
+            known = self._facts[sandbox_id] = _facts_of(inspected)
         return known
 
     async def stop_container(self, container_id: str, grace_seconds: float) -> None:

@@ -35,6 +35,7 @@ class Joined:
 
     sandbox_id: str
     shares_processes: bool = False
+    runtime_handler: str = ""
 
 
 def sandbox_config(spec: SandboxSpec, owner: Owner, ip: str, network: SandboxNetwork) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def sandbox_config(spec: SandboxSpec, owner: Owner, ip: str, network: SandboxNet
         "RestartPolicy": {"Name": "no"},
         "LogConfig": {"Type": "none", "Config": {}},
     }
+    if spec.runtime_handler:
+        host_config["Runtime"] = spec.runtime_handler
     config: dict[str, Any] = {"Image": PAUSE_IMAGE, "Labels": labels, "HostConfig": host_config}
     if spec.host_network:
         return config
@@ -129,6 +132,7 @@ def _host_config(spec: ContainerSpec, joined: Joined) -> dict[str, Any]:
         "LogConfig": _LOGS,
         **security_options(spec.security),
         **limit_options(spec.limits),
+        **({"Runtime": joined.runtime_handler} if joined.runtime_handler else {}),
         "OomScoreAdj": spec.limits.oom_score_adj,
     }
 

@@ -58,6 +58,9 @@ class SandboxSpec:
     ip: str = ""
     """The pod address to use again after a restart, or '' for a new one."""
 
+    runtime_handler: str = ""
+    """The engine's name of the runtime that the pod's RuntimeClass asks for; '' for the engine's own choice."""
+
 
 @dataclass(frozen=True)
 class Mount:

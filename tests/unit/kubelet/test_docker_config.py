@@ -51,6 +51,13 @@ def test_a_container_joins_its_sandbox() -> None:
     assert (hosts["PidMode"], hosts["IpcMode"]) == ("host", "host")
 
 
+def test_a_runtime_holds_for_the_pod_and_its_containers() -> None:
+    assert "Runtime" not in host(CONTAINER)
+    assert container_config(CONTAINER, OWNER, Joined("abc", False, "nvidia"))["HostConfig"]["Runtime"] == "nvidia"
+    spec = replace(SANDBOX, runtime_handler="nvidia")
+    assert sandbox_config(spec, OWNER, "10.42.0.2", NETLINK)["HostConfig"]["Runtime"] == "nvidia"
+
+
 def test_nothing_is_privileged_unless_asked_for() -> None:
     config = host(CONTAINER)
     assert config["Privileged"] is False
