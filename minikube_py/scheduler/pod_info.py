@@ -212,28 +212,15 @@ def _term(pod: Object, term: Object, weight: int) -> AffinityTerm:
     by_labels = term.get("namespaceSelector")
     if not namespaces and by_labels is None:
         namespaces = frozenset((metadata["namespace"],))
-    selector = _with_label_keys(
-        term.get("labelSelector"), metadata, term.get("matchLabelKeys"), term.get("mismatchLabelKeys")
-    )
+    # The API server has merged matchLabelKeys and mismatchLabelKeys into it.
+    selector = LabelSelector.from_dict(term.get("labelSelector"))
     namespace_selector = LabelSelector.from_dict(by_labels) if by_labels is not None else None
     return AffinityTerm(PodSet(namespaces, namespace_selector, selector), term["topologyKey"], weight)
 
 
-def _with_label_keys(
-    selector: Object | None, metadata: Object, same: list[str] | None, different: list[str] | None = None
-) -> LabelSelector:
-    if selector is None or not (same or different):
-        return LabelSelector.from_dict(selector)
-    labels = metadata.get("labels") or {}
-    expressions = list(selector.get("matchExpressions") or ())
-    for operator, keys in (("In", same), ("NotIn", different)):
-        expressions += [{"key": k, "operator": operator, "values": [labels[k]]} for k in keys or () if k in labels]
-    return LabelSelector.from_dict({**selector, "matchExpressions": expressions})
-
-
 def _constraint(pod: Object, constraint: Object) -> SpreadConstraint:
     metadata = pod["metadata"]
-    selector = _with_label_keys(constraint.get("labelSelector"), metadata, constraint.get("matchLabelKeys"))
+    selector = LabelSelector.from_dict(constraint.get("labelSelector"))
     return SpreadConstraint(
         max_skew=constraint["maxSkew"],
         topology_key=constraint["topologyKey"],

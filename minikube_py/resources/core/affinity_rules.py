@@ -179,21 +179,5 @@ def validate_topology_spread(constraints: list[Object], path: Path, errors: Fiel
                 errors.invalid(at.child("minDomains"), domains, why)
         for name in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
             errors.optional_enum(at.child(name), constraint.get(name), ("Honor", "Ignore"))
-        _validate_spread_keys(constraint, at.child("matchLabelKeys"), errors)
+        _validate_label_keys(constraint, at, errors)
         validate_label_selector(constraint.get("labelSelector"), at.child("labelSelector"), errors)
-
-
-def _validate_spread_keys(constraint: Object, path: Path, errors: FieldErrors) -> None:
-    keys, selector = constraint.get("matchLabelKeys") or [], constraint.get("labelSelector")
-    if not keys:
-        return
-    known: set[str] = set()
-    if selector is None:
-        errors.forbidden(path, _SELECTOR_UNSET)
-    else:
-        known = set(selector.get("matchLabels") or ())
-        known |= {e.get("key", "") for e in selector.get("matchExpressions") or ()}
-    for index, key in enumerate(keys):
-        validate_label_name(key, path.index(index), errors)
-        if key in known:
-            errors.invalid(path.index(index), key, _IN_BOTH)

@@ -5,6 +5,7 @@ from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
 from minikube_py.resources.core import pod_table, pod_warnings
 from minikube_py.resources.core.container_rules import validate_image_spacing
+from minikube_py.resources.core.label_keys import merge_label_keys
 from minikube_py.resources.core.pod_defaults import default_pod
 from minikube_py.resources.core.pod_qos import qos_class
 from minikube_py.resources.core.pod_template import validate_pod_spec
@@ -20,7 +21,7 @@ _SYSTEM_CONDITIONS = frozenset(("PodScheduled", "Ready", "Initialized", "Contain
 
 
 def prepare_create(pod: Object) -> None:
-    """A new pod is Pending, with its quality of service told from its resources."""
+    """A new pod is Pending, with its quality of service told from its resources, and selects by the labels it has."""
     spec = pod.get("spec") or {}
     status: Object = {"phase": "Pending", "qosClass": qos_class(spec)}
     if spec.get("schedulingGates"):
@@ -34,6 +35,8 @@ def prepare_create(pod: Object) -> None:
             }
         ]
     pod["status"] = status
+    if spec.get("affinity") or spec.get("topologySpreadConstraints"):
+        merge_label_keys(pod)
 
 
 def validate_create(pod: Object, errors: FieldErrors) -> None:

@@ -320,3 +320,50 @@ def test_what_has_ended_stays_ended() -> None:
     assert transition_errors() == ["Forbidden: may not be transitioned to non-terminated state"]
     rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
     assert transition_errors(initContainers=[{"name": "i", "image": "x", "restartPolicyRules": rules}]) == []
+
+
+def selected(**fields: Any) -> dict[str, Any]:
+    return {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "a"}}, **fields}
+
+
+def test_label_keys_are_merged_into_selectors() -> None:
+    """matchLabelKeys and mismatchLabelKeys stand for the labels that the pod is made with."""
+    keys = {"matchLabelKeys": ["rev", "none"], "mismatchLabelKeys": ["tenant"]}
+    spread = {"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    terms = {
+        "requiredDuringSchedulingIgnoredDuringExecution": [selected(**keys), {"topologyKey": "zone"}],
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": selected(**keys)}],
+    }
+    made = stored(
+        "pods",
+        {
+            "metadata": {"labels": {"app": "a", "rev": "1", "tenant": "t"}},
+            **pod(
+                affinity={"podAffinity": terms, "podAntiAffinity": copy.deepcopy(terms)},
+                topologySpreadConstraints=[selected(**spread, matchLabelKeys=["rev"])],
+            ),
+        },
+    )
+    same = {"key": "rev", "operator": "In", "values": ["1"]}
+    merged = {
+        "matchLabels": {"app": "a"},
+        "matchExpressions": [same, {"key": "tenant", "operator": "NotIn", "values": ["t"]}],
+    }
+    for kind in ("podAffinity", "podAntiAffinity"):
+        found = made["spec"]["affinity"][kind]
+        required = found["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert [term.get("labelSelector") for term in required] == [merged, None]
+        assert found["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]["labelSelector"] == merged
+    constraint = made["spec"]["topologySpreadConstraints"][0]
+    assert constraint["labelSelector"] == {"matchLabels": {"app": "a"}, "matchExpressions": [same]}
+
+
+def test_a_label_key_is_not_selected_twice() -> None:
+    spread = {"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "matchLabelKeys": ["app"]}
+    body = {"metadata": {"labels": {"app": "a"}}, **pod(topologySpreadConstraints=[selected(**spread)])}
+    assert create_errors("pods", body) == [
+        'spec.topologySpreadConstraints[0][0]: Invalid value: "app": exists in both matchLabelKeys and labelSelector'
+    ]
+    assert create_errors("pods", {**body, "metadata": {"labels": {"app": "a", "rev": "1"}}, **pod(
+        topologySpreadConstraints=[selected(**{**spread, "matchLabelKeys": ["rev"]})]
+    )}) == []  # fmt: skip
