@@ -137,7 +137,7 @@ def _read_timestamp(payload: bytes) -> datetime:
 
 @lru_cache(4096)
 def _print_time(payload: bytes) -> str:
-    return _read_timestamp(payload).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _read_timestamp(payload).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")  # the C library pads no years
 
 
 def _read_time(data: bytes, start: int, end: int) -> str | None:
@@ -145,7 +145,9 @@ def _read_time(data: bytes, start: int, end: int) -> str | None:
 
 
 def _read_micro_time(data: bytes, start: int, end: int) -> str | None:
-    return _read_timestamp(data[start:end]).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if end > start else None
+    if end <= start:
+        return None
+    return _read_timestamp(data[start:end]).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
 def _write_quantity(value: Any) -> bytes:

@@ -182,3 +182,15 @@ def test_free_json_is_escaped_as_go_escapes_it() -> None:
     body = protobuf.encode(revision, GVK("apps", "v1", "ControllerRevision"))
     assert b'{"args":["a \\u0026\\u0026 b","\\u003cc\\u003e","\\u2028' + "é".encode() + b'"]}' in body
     assert protobuf.decode(body)["data"] == revision["data"]
+
+
+def test_times_of_the_first_years_have_four_digits() -> None:
+    """Kubernetes' own test of Leases counts from Go's zero time."""
+    lease = {
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "l", "creationTimestamp": "0007-01-01T00:00:05Z"},
+        "spec": {"acquireTime": "0001-01-01T00:00:02.000000Z", "renewTime": "0123-01-01T00:00:05.000000Z"},
+    }  # fmt: skip
+    decoded = protobuf.decode(protobuf.encode(lease, GVK("coordination.k8s.io", "v1", "Lease")))
+    assert decoded["spec"] == lease["spec"]
+    assert decoded["metadata"]["creationTimestamp"] == "0007-01-01T00:00:05Z"

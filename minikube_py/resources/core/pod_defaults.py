@@ -44,6 +44,8 @@ def default_pod(pod: Object) -> None:
         for container in spec.get(key) or ():
             _default_requests(container.setdefault("resources", {}))
     default_pod_spec(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:  # a template keeps it: only its pods are put right
+        spec["terminationGracePeriodSeconds"] = 1
     _default_pod_level_resources(spec)
     spec.setdefault("enableServiceLinks", True)
     if spec.get("hostNetwork"):

@@ -71,9 +71,6 @@ def validate_pod_spec(
     grace = spec.get("terminationGracePeriodSeconds")
     if grace is None:
         errors.required(path.child("terminationGracePeriodSeconds"))
-    elif grace < 0:
-        at = path.child("terminationGracePeriodSeconds")
-        errors.invalid(at, grace, "must be greater than or equal to 0")
     volumes = validate_volumes(spec.get("volumes") or [], pod_name, path.child("volumes"), errors)
     claim_names = _validate_resource_claims(spec.get("resourceClaims") or (), path.child("resourceClaims"), errors)
     pod = PodContext(

@@ -85,6 +85,9 @@ def _of_parts(metadata: Object, spec: Object, at: Path) -> Iterator[str]:
                 yield f"{where.child('volumes').index(index).child(kind)}: {_VOLUMES[kind]}"
     yield from _repeated(spec.get("hostAliases"), "ip", where.child("hostAliases"))
     yield from _of_pull_secrets(spec.get("imagePullSecrets") or (), where.child("imagePullSecrets"))
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        place = where.child("terminationGracePeriodSeconds")
+        yield f"{place}: must be >= 0; negative values are invalid and will be treated as 1"
     ports: dict[tuple[Any, Any], list[tuple[Path, Object]]] = {}
     for group in ("initContainers", "containers"):
         for index, container in enumerate(spec.get(group) or ()):

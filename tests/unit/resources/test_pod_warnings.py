@@ -22,6 +22,10 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
         ['spec.nodeSelector[beta.kubernetes.io/arch]: deprecated since v1.14; use "kubernetes.io/arch" instead'],
     ),
     (
+        pod(terminationGracePeriodSeconds=-1),
+        ["spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1"],
+    ),
+    (
         pod({"annotations": {"scheduler.alpha.kubernetes.io/critical-pod": ""}}),
         [
             "metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; "

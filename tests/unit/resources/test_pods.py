@@ -175,6 +175,10 @@ def test_defaults() -> None:
     assert obj["status"] == {"phase": "Pending", "qosClass": "Burstable"}
 
 
+def test_a_negative_grace_becomes_one() -> None:
+    assert stored("pods", pod(terminationGracePeriodSeconds=-1))["spec"]["terminationGracePeriodSeconds"] == 1
+
+
 @pytest.mark.parametrize(
     ("image", "policy"),
     [

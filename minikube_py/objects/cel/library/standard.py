@@ -110,7 +110,7 @@ def double_text(value: float) -> str:
 
 
 def time_text(value: datetime) -> str:
-    text = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     fraction = f".{value.microsecond:06d}".rstrip("0") if value.microsecond else ""
     return f"{text}{fraction}Z"
 

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -389,4 +392,28 @@ func TestWorkloadPods(t *testing.T) {
 	check(t, !strings.Contains(err.Error(), "safe-and-unsafe") && !strings.Contains(err.Error(), "kernel.shmmax"), "too much is refused: %v", err)
 	must(t, pods.DeleteCollection(t.Context(), metav1.DeleteOptions{GracePeriodSeconds: pointer(int64(0))}, metav1.ListOptions{}))
 	podsBecome(t, namespace, 0)
+}
+
+// Times of a lease are what was written, also those that count from the first second of the year 1.
+func TestWorkloadLease(t *testing.T) {
+	t.Parallel()
+	namespace := makeNamespace(t)
+	client := typed.CoordinationV1().Leases(namespace)
+	at := func(seconds int) *metav1.MicroTime {
+		return &metav1.MicroTime{Time: time.Time{}.Add(time.Duration(seconds) * time.Second)}
+	}
+	written := coordinationv1.LeaseSpec{HolderIdentity: pointer("holder"), LeaseDurationSeconds: pointer(int32(30)), AcquireTime: at(2), RenewTime: at(5), LeaseTransitions: pointer(int32(0))}
+	made, err := client.Create(t.Context(), &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "lease"}, Spec: written}, metav1.CreateOptions{})
+	must(t, err)
+	reads := func(wanted coordinationv1.LeaseSpec) {
+		t.Helper()
+		read, err := client.Get(t.Context(), "lease", metav1.GetOptions{})
+		must(t, err)
+		check(t, apiequality.Semantic.DeepEqual(wanted, read.Spec), "%v, not %v", read.Spec, wanted)
+	}
+	reads(written)
+	made.Spec.RenewTime, made.Spec.LeaseTransitions = at(70), pointer(int32(1))
+	_, err = client.Update(t.Context(), made, metav1.UpdateOptions{})
+	must(t, err)
+	reads(made.Spec)
 }
