@@ -175,4 +175,5 @@ def build_api(store: Store, registry: KindRegistry, pki: Pki, config: ServerConf
     api = Api(server, feed, identity.tokens, log)
     identity.admission_context.client = api.admin()
     identity.admission_context.outbound = server.outbound
+    server.metrics.add(identity.admission_context.counts.families)
     return api

@@ -74,7 +74,7 @@ def exponential(first: float, factor: float, count: int) -> tuple[float, ...]:
     return tuple(first * factor**step for step in range(count))
 
 
-def render(families: Iterable[Family], *, has_process: bool = False) -> bytes:
+def render(families: Sequence[Family], *, has_process: bool = False) -> bytes:
     """The text of the metrics. has_process: with this process' own (CPU, memory, files)."""
     from prometheus_client import CollectorRegistry, Metric, ProcessCollector  # noqa: PLC0415 (loaded when read)
     from prometheus_client.exposition import generate_latest  # noqa: PLC0415 (loaded when read)
@@ -87,7 +87,13 @@ def render(families: Iterable[Family], *, has_process: bool = False) -> bytes:
     registry.register(Families())
     if has_process:
         ProcessCollector(registry=registry)
-    return generate_latest(registry)
+    text = generate_latest(registry)
+    for family in families:
+        if family.kind == "counter" and not family.name.endswith("_total"):
+            # The library names every counter so; some of Kubernetes' are not.
+            for line in ("HELP", "TYPE"):
+                text = text.replace(f"# {line} {family.name}_total ".encode(), f"# {line} {family.name} ".encode())
+    return text
 
 
 def _metric(metric: "Metric", family: Family) -> "Metric":

@@ -112,6 +112,7 @@ async def https_cluster(
         cluster = HttpsCluster(api, store, port, pki, directory / "kubeconfig")
         identity.admission_context.client = cluster.client()
         identity.admission_context.outbound = api.outbound
+        api.metrics.add(identity.admission_context.counts.families)
         await write_first_objects(cluster.client(), _first_objects(pki, port))
         await cluster.client().create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
         yield cluster

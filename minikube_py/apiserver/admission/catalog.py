@@ -121,4 +121,4 @@ def build_chain(
     context: AdmissionContext, *, enable: Iterable[str] = (), disable: Iterable[str] = ()
 ) -> AdmissionChain:
     """The plugins that are on, as one. Raises ValueError as build_admission does."""
-    return AdmissionChain(build_admission(context, enable=enable, disable=disable))
+    return AdmissionChain(build_admission(context, enable=enable, disable=disable), context.counts)

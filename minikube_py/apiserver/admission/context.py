@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from minikube_py.apiserver.admission.counts import AdmissionCounts
 from minikube_py.apiserver.admission.equivalents import Equivalents
 from minikube_py.apiserver.admission.protocol import AdmissionRequest, ObjectReader
 from minikube_py.apiserver.authz.protocol import Authorizer, Verdict
@@ -34,6 +35,7 @@ class AdmissionContext:
     client: Client | None = None
     outbound: Outbound = field(default_factory=Outbound)
     configuration: Mapping[str, Any] = field(default_factory=dict)
+    counts: AdmissionCounts = field(default_factory=AdmissionCounts)
 
     @cached_property
     def equivalents(self) -> Equivalents:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import orjson
 
 from minikube_py.apiserver.admission.context import Plugin
+from minikube_py.apiserver.admission.counts import ADMIT
 from minikube_py.apiserver.admission.matching import Match, is_exempt
-from minikube_py.apiserver.admission.protocol import AdmissionRequest
+from minikube_py.apiserver.admission.protocol import PATCH_ANNOTATION, AdmissionRequest
 from minikube_py.apiserver.admission.reinvocation import Reinvocation
+from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class MutatingAdmissionWebhook(Plugin):
             return
         from minikube_py.apiserver.admission.webhooks.calls import Calls  # noqa: PLC0415
 
-        memory, calls = Reinvocation.of(self.name, request), Calls(self.context, request)
+        memory, calls = Reinvocation.of(self.name, request), Calls(self.context, request, ADMIT)
         for index, hook in hooks:
             match = await calls.match(hook)
             if match is not None and memory.is_due(hook.key):
@@ -53,17 +55,21 @@ class MutatingAdmissionWebhook(Plugin):
         calls, match = how
         request, has_changed = calls.request, False
         place = f"round_{int(request.rounds.is_second)}_index_{index}"
+        about: Object = {"configuration": hook.configuration, "webhook": hook.name}
         try:
-            verdict = await calls.ask(hook, match, may_patch=True)
-            if verdict.patch is not None:
-                has_changed = await self._patch(hook, calls, match, verdict.patch)
+            with calls.measured(hook):
+                verdict = await calls.ask(hook, match, may_patch=True)
+                if verdict.patch is not None:
+                    has_changed = await self._patch(hook, calls, match, verdict.patch)
+                    note = {**about, "patch": verdict.patch, "patchType": "JSONPatch"}
+                    request.annotate(f"{PATCH_ANNOTATION}{place}", orjson.dumps(note).decode())
         except CallFailed as error:
             if hook.fails_closed:
                 raise failed_closed(error) from None
             _LOG.warning("failing open: %s", error)
             request.annotate(f"failed-open.mutation.webhook.admission.k8s.io/{place}", hook.name)
         finally:
-            note = {"configuration": hook.configuration, "webhook": hook.name, "mutated": has_changed}
+            note = {**about, "mutated": has_changed}
             request.annotate(f"mutation.webhook.admission.k8s.io/{place}", orjson.dumps(note).decode())
         memory.ran(hook.key, has_changed=has_changed, if_needed=hook.is_reinvoked)
 

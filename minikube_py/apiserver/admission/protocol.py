@@ -8,6 +8,9 @@ from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR, ResourceKind
 from minikube_py.resources.registry import KindRegistry
 
+PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
+"""Begins the audit annotations with webhooks' patches, which are written from the level Request on."""
+
 
 class ObjectReader(Protocol):
     """Consistent reads from the store's memory; objects are shared, read-only. registry: the kinds that are served."""

@@ -39,14 +39,14 @@ class ValidatingAdmissionWebhook(Plugin):
             return
         from minikube_py.apiserver.admission.webhooks.calls import Calls  # noqa: PLC0415
 
-        calls, wanted = Calls(self.context, request), []
-        for index, hook in hooks:
+        calls, wanted = Calls(self.context, request, "validating"), []
+        for _, hook in hooks:
             match = await calls.match(hook)
             if match is not None:
-                wanted.append((hook, match, index))
+                wanted.append((hook, match))
         if not wanted:
             return
-        refusals = await asyncio.gather(*(_ask(calls, hook, match, index) for hook, match, index in wanted))
+        refusals = await asyncio.gather(*(_ask(calls, *one, index) for index, one in enumerate(wanted)))
         for refusal in refusals:
             if refusal is not None:
                 raise refusal
@@ -56,7 +56,8 @@ async def _ask(calls: "Calls", hook: "Webhook", match: Match, index: int) -> Api
     from minikube_py.apiserver.admission.webhooks.calls import CallFailed, failed_closed  # noqa: PLC0415
 
     try:
-        await calls.ask(hook, match, may_patch=False)
+        with calls.measured(hook):
+            await calls.ask(hook, match, may_patch=False)
     except CallFailed as error:
         if hook.fails_closed:
             return failed_closed(error)

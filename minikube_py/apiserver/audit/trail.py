@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from minikube_py import clock, ids
+from minikube_py.apiserver.admission.protocol import PATCH_ANNOTATION
 from minikube_py.apiserver.audit.policy import (
     PANIC,
     REQUEST_RECEIVED,
@@ -182,8 +183,11 @@ class AuditTrail:
             event["responseObject"] = orjson.Fragment(self._response_object)
         event["requestReceivedTimestamp"] = self._received
         event["stageTimestamp"] = moment or clock.rfc3339_micro()
-        if self.annotations:
-            event["annotations"] = self.annotations
+        annotations = self.annotations
+        if annotations and not self.wants_request:
+            annotations = {key: text for key, text in annotations.items() if not key.startswith(PATCH_ANNOTATION)}
+        if annotations:
+            event["annotations"] = annotations
         self._sink(orjson.dumps(event) + b"\n")
 
     def _visible(self, tree: Any) -> Any:
