@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.authz.protocol import Authorizer
@@ -21,6 +22,7 @@ from minikube_py.store.protocol import Store
 
 if TYPE_CHECKING:
     from minikube_py.apiserver.pages import PageSnapshots
+    from minikube_py.apiserver.watches import Watch
 
 
 class Allocation(Protocol):
@@ -71,6 +73,7 @@ class ServerContext:
     snapshots: "PageSnapshots"
     messages: KeptMessages
     frames: Frames = field(default_factory=Frames)
+    custom_watches: "WeakSet[Watch]" = field(default_factory=WeakSet)
     turns: Turns = field(default_factory=Turns)
     authorizer: Authorizer | None = None
     admission: Sequence[AdmissionPlugin] = ()

@@ -6,7 +6,7 @@ Source: apiextensions-apiserver pkg/controller/{status,establish,finalizer}.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import orjson
 
@@ -21,6 +21,7 @@ from minikube_py.resources.custom.definition import (
     is_established,
     is_terminating,
     spec_of,
+    storage_version,
 )
 from minikube_py.resources.custom.kinds import kinds_of
 from minikube_py.resources.kind import GVR, ResourceKind
@@ -146,8 +147,10 @@ class CustomKinds:
             if gvr not in gvrs:
                 registry.remove(gvr)
         for kind in kinds:
-            self._context.records.forget_kind(kind.gvk)
+            self._forget(kind)
             registry.add(kind)
+        if known is not None and not is_known:
+            self._end_watches(known[2], is_outdated=True)
         self._served[name] = (looks, clean_after, gvrs)
 
     def _withdraw(self, name: str) -> None:
@@ -156,7 +159,19 @@ class CustomKinds:
             kind = self._context.registry.find(gvr)
             self._context.registry.remove(gvr)
             if kind is not None:
-                self._context.records.forget_kind(kind.gvk)
+                self._forget(kind)
+        if known is not None:
+            self._end_watches(known[2], is_outdated=False)
+
+    def _forget(self, kind: ResourceKind) -> None:
+        self._context.records.forget_kind(kind.gvk)
+        self._context.frames.forget_kind(kind.gvk)
+
+    def _end_watches(self, gvrs: Sequence[GVR], *, is_outdated: bool) -> None:
+        """As in Kubernetes: what they would go on to send is in the form of a schema that is no longer served."""
+        for watch in list(self._context.custom_watches):
+            if watch.gvr in gvrs:
+                watch.end(is_outdated=is_outdated)
 
     # --- deletion
 
@@ -190,7 +205,9 @@ class CustomKinds:
         plural = (spec.get("names") or {}).get("plural", "")
         resource = f"{spec.get('group', '')}/{plural}"
         served = self._served.get(definition["metadata"]["name"])
-        gvr = served[2][0] if served and served[2] else None
+        gvrs = served[2] if served else []
+        # Reached by the version they are stored in, objects need no conversion webhook, which may be gone already.
+        gvr = next((gvr for gvr in gvrs if gvr.version == storage_version(definition)), gvrs[0] if gvrs else None)
         while True:
             page = store.list(resource)
             if not page.records:

@@ -19,7 +19,7 @@ _KEPT = 4096
 
 @dataclass(frozen=True, slots=True)
 class LeftRecord(Record):
-    """The last state that matched a watcher's selectors, shown at the revision at which it ceased to match.
+    """The last state of what left a watch, at the revision at which it did: it no longer matched, or was deleted.
 
     The object has another state at that revision, so nothing made of this one is kept under it.
     """

@@ -99,7 +99,10 @@ class Watch:
 
     def __init__(self, call: ApiCall, options: WatchOptions) -> None:
         store, kind, namespace = call.context.store, call.kind, call.info.namespace
+        self.gvr = kind.gvr
+        self._is_outdated = False
         self._conversions = call.context.conversions
+        self._open_custom = call.context.custom_watches
         self._store = store
         self._kind = kind
         self._options = options
@@ -116,12 +119,21 @@ class Watch:
             self._changes = store.watch(kind.store_resource, namespace, after)
         except RevisionTrimmed as error:
             raise Expired(f"too old resource version: {after} ({error.oldest})") from None
+        if kind.custom:
+            self._open_custom.add(self)
+
+    def end(self, *, is_outdated: bool) -> None:
+        """Its kind is gone, or outdated: served in another way from now on, in which clients watch on."""
+        self._is_outdated = is_outdated
+        self._changes.end()
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """Batches of events until the watch's time is over."""
         if self._options.start is None:
             initial = await self._take_initial()
             for start in range(0, len(initial), _INITIAL_BATCH):
+                if self._is_outdated:
+                    return
                 part = initial[start : start + _INITIAL_BATCH]
                 yield await self._ready([Event("ADDED", r.revision, r) for r in part])
             if self._options.sends_initial_events and self._options.bookmarks:
@@ -129,6 +141,8 @@ class Watch:
         pulse = _Pulse(self._changes, self._options.timeout_seconds)
         try:
             async for batch in self._changes:
+                if self._is_outdated:
+                    return
                 if batch:
                     events = await self._select(batch)
                     if events:
@@ -154,6 +168,8 @@ class Watch:
             yield await self._ready(first)
         try:
             async for batch in self._changes:
+                if self._is_outdated:
+                    return
                 events = await self._select(batch)
                 if events:
                     yield await self._ready(events)
@@ -183,6 +199,8 @@ class Watch:
     async def _select(self, changes: Sequence[Change]) -> list[Event]:
         self._seen = changes[-1].revision
         selection = self._options.selection
+        if self._kind.custom:
+            changes = [_read_as_it_was(change) for change in changes]
         if selection.is_all:
             return [Event(c.type, c.revision, c.record) for c in changes]
         if self._is_converted_first:
@@ -192,6 +210,7 @@ class Watch:
         return [event for event in events if event is not None]
 
     async def aclose(self) -> None:
+        self._open_custom.discard(self)
         await self._changes.aclose()
 
 
@@ -208,8 +227,15 @@ def transition(selection: RecordSelection, change: Change) -> Event | None:
     return None
 
 
+def _read_as_it_was(change: Change) -> Change:
+    """A deleted custom object was written before its deletion's revision, so perhaps for another schema."""
+    if change.type is not ChangeType.DELETED or change.previous is None:
+        return change
+    return Change(change.revision, change.type, _left(change.previous, change.revision), change.previous)
+
+
 def _left(record: Record, revision: int) -> Record:
-    """The last state that matched, at the revision at which it ceased to."""
+    """The last state that could be seen, at the revision at which that ceased."""
     data = record.at_revision(revision)
     start, end = record.rv_start, record.rv_start + len(str(revision))
     return LeftRecord(record.key, revision, record.uid, data, start, end, record.labels, record.fields, record.revision)

@@ -135,6 +135,10 @@ class Changes(Protocol):
         """Whoever waits for the next batch, or does so next, gets an empty one, with no task of its own for that."""
         ...
 
+    def end(self) -> None:
+        """No more changes will come: the iteration ends after those already here."""
+        ...
+
     async def aclose(self) -> None: ...
 
 

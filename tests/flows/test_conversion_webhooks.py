@@ -43,8 +43,8 @@ async def client(cluster: Cluster, hooks: WebhookServer) -> LocalClient:
     return await established(cluster.client(), hooks)
 
 
-async def established(client: LocalClient, hooks: WebhookServer) -> LocalClient:
-    await client.create(DEFINITIONS, definition(hooks))
+async def established(client: LocalClient, hooks: WebhookServer, made: Object | None = None) -> LocalClient:
+    await client.create(DEFINITIONS, made or definition(hooks))
     async with asyncio.timeout(5):
         async for event in client.watch(DEFINITIONS, Selection()):
             if get_condition((event.object.get("status") or {}).get("conditions") or [], "Established"):
@@ -227,6 +227,22 @@ async def test_a_webhook_may_change_labels_but_nothing_else_of_the_metadata(
     hooks.handlers["/convert"] = meddling
     read = await client.get(V2, "a", "default")
     assert read["metadata"] == {**made["metadata"], "labels": {"l": "2"}}
+
+
+async def test_a_definition_goes_without_its_webhook(cluster: Cluster, hooks: WebhookServer) -> None:
+    """Objects that are stored in the storage version need nobody to convert them when they are deleted."""
+    client, newer = cluster.client(), definition(hooks)
+    for each in newer["spec"]["versions"]:
+        each["storage"] = each["name"] == "v2"
+    await established(client, hooks, newer)
+    await client.create(V2, {"metadata": {"name": "a"}, "host": "localhost", "port": "8080"}, "default")
+    hooks.code = 500
+    async with asyncio.timeout(5):
+        async for event in client.watch(DEFINITIONS, Selection()):
+            if event.type == "ADDED":
+                await client.delete(DEFINITIONS, "tests.stable.example.com")
+            elif event.type == "DELETED":
+                break
 
 
 async def test_admission_sees_the_version_it_asked_for(tmp_path: Path, hooks: WebhookServer) -> None:

@@ -180,6 +180,41 @@ async def test_stored_objects_follow_a_new_schema() -> None:
         assert found["spec"] == {"cron": "5 0 * * *", "fresh": "new"}
 
 
+async def watched(client: LocalClient, gvr: GVR, seen: list[tuple[str, str]]) -> None:
+    """All events of a watch until it ends by itself."""
+    async with asyncio.timeout(5):
+        async for event in client.watch(gvr, Selection("default")):
+            seen.append((event.type, event.object["apiVersion"]))
+
+
+async def test_watches_end_when_a_definition_changes_and_when_it_goes() -> None:
+    """What is stored in another version from then on must not come in it to those who watch the old one."""
+    async with test_cluster() as cluster:
+        client = cluster.client()
+        await established(client, definition())
+        await client.create(TABS, tab(image="x"))
+        seen: dict[GVR, list[tuple[str, str]]] = {TABS: [], OLD_TABS: []}
+        running = [asyncio.create_task(watched(client, gvr, found)) for gvr, found in seen.items()]
+
+        async def have_begun() -> bool:
+            return all(seen.values())
+
+        await eventually(have_begun)
+        crd = await client.get(DEFINITIONS, "crontabs.stable.example.com")
+        for version in crd["spec"]["versions"]:
+            version["storage"] = not version["storage"]
+        await client.update(DEFINITIONS, crd)
+        await asyncio.gather(*running)
+        await client.create(TABS, tab("two", image="x"))
+        running = [asyncio.create_task(watched(client, gvr, found)) for gvr, found in seen.items()]
+        await asyncio.sleep(0)
+        await client.delete(DEFINITIONS, "crontabs.stable.example.com")
+        await asyncio.gather(*running)
+        for gvr, found in seen.items():
+            assert [type_ for type_, _ in found] == ["ADDED", "ADDED", "ADDED", "DELETED", "DELETED"]
+            assert {version for _, version in found} == {f"{gvr.group}/{gvr.version}"}
+
+
 async def test_deleting_a_definition_deletes_its_objects_first() -> None:
     async with test_cluster() as cluster:
         client = cluster.client()

@@ -244,8 +244,9 @@ func TestRolloutScalesInProportion(t *testing.T) {
 	settled(first.Name, 8, 8)
 	second := newSet(t, namespace, d)
 	settled(second.Name, 5, 0)
-	available := deploymentBecomes(t, namespace, "web", "8 available", func(d *appsv1.Deployment) bool { return d.Status.AvailableReplicas == 8 })
-	equal(t, "unavailable", available.Status.UnavailableReplicas, 5)
+	available := deploymentBecomes(t, namespace, "web", "8 available, 5 not", func(d *appsv1.Deployment) bool {
+		return d.Status.AvailableReplicas == 8 && d.Status.UnavailableReplicas == 5
+	})
 	conditions := map[appsv1.DeploymentConditionType]string{}
 	for _, condition := range available.Status.Conditions {
 		conditions[condition.Type] = string(condition.Status) + " " + condition.Reason
