@@ -22,7 +22,7 @@ def time_text(epoch_seconds: float) -> str | None:
 
 def container_status(facts: PodFacts, container: PodContainer, old: Object | None) -> Object:
     """One ContainerStatus. old is what the API has for this container, for pods that the runtime no longer knows."""
-    attempts = facts.attempts(container.name)
+    attempts = _shown(facts, facts.attempts(container.name))
     newest = attempts[-1] if attempts else None
     if newest is None and old is not None and _is_worth_keeping(facts, old):
         return _ended_unseen(facts, old)
@@ -46,6 +46,13 @@ def container_status(facts: PodFacts, container: PodContainer, old: Object | Non
         _add_resources(facts, container, newest, status)
     _add_mounts(container, status)
     return status
+
+
+def _shown(facts: PodFacts, attempts: list[ContainerState]) -> list[ContainerState]:
+    """An attempt counts once it runs and its postStart hook has ended: who sees it counted expects it to be ready."""
+    if attempts and (attempts[-1].state == "created" or attempts[-1].id in facts.hooked):
+        return attempts[:-1]
+    return attempts
 
 
 def terminated(facts: PodFacts, container: ContainerState) -> Object:
@@ -74,7 +81,7 @@ def _why(container: ContainerState) -> str:
 
 
 def _state(facts: PodFacts, container: PodContainer, newest: ContainerState | None) -> Object:
-    if newest is not None and newest.state == "running" and newest.id not in facts.hooked:
+    if newest is not None and newest.state == "running":
         return {"running": {"startedAt": time_text(newest.started_at)}}
     waiting = facts.waiting.get(container.name)
     if waiting is not None and not facts.is_stopped:
@@ -100,7 +107,7 @@ def _image_id(newest: ContainerState | None) -> str:
 def _add_health(facts: PodFacts, container: PodContainer, newest: ContainerState, status: Object) -> None:
     if newest.state == "running":
         health = facts.health_of(newest)
-        status["started"] = health.has_started and newest.id not in facts.hooked
+        status["started"] = health.has_started
         if container.kind == EPHEMERAL:
             status["started"] = status["ready"] = False
         elif container.kind != INIT:

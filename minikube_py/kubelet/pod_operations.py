@@ -19,7 +19,6 @@ class StartProgress:
 
     is_interruptible: bool = True
     text: str = ""
-    hooked_id: str = ""
 
 
 @dataclass
@@ -69,7 +68,7 @@ class PodOperations:
         services.event(started.pod, NORMAL, "Started", "Container started", container)
         hook = (container.spec.get("lifecycle") or {}).get("postStart")
         if hook:
-            progress.is_interruptible, progress.hooked_id = True, state.id
+            progress.is_interruptible = True
             changed()
             await self._post_start(started, container, state, hook)
         return state

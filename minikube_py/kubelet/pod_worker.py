@@ -261,7 +261,7 @@ class PodWorker:
             is_set_up=self._is_set_up,
             in_flight=frozenset(self._running) - {REFRESH, DELETE},
             is_starting=any(o.is_start for o in self._running.values()),
-            hooked=frozenset(o.progress.hooked_id for o in self._running.values() if o.progress.hooked_id),
+            hooked=self._hooked(),
             health=self._health(),
             waiting=waiting,
             back_off=self._back_off,
@@ -273,6 +273,17 @@ class PodWorker:
             is_stopped=self.is_stopped,
             host_ips=self._services.host_ips(),
         )
+
+    def _hooked(self) -> frozenset[str]:
+        """Containers in their postStart hook, or about to be: the runtime may tell of a start before it returns."""
+        found: set[str] = set()
+        for container in self.state.containers if self.state is not None else ():
+            operation = self._running.get(container.name)
+            if container.state == "running" and operation is not None and operation.is_start:
+                started = pod_spec.find_container(self.pod, container.name)
+                if started is not None and (started.spec.get("lifecycle") or {}).get("postStart"):
+                    found.add(container.id)
+        return frozenset(found)
 
     def _perform(self, action: Action) -> None:
         match action:

@@ -179,7 +179,10 @@ class Calls:
         except TimeoutError:
             text = f'timeout: failed to connect service "{host}:{port}" within {_seconds(timeout)}'
             return CallResult(False, f"{text}: context deadline exceeded")
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            text = _dial_text(error, host, port)
+            return CallResult(False, f'error: failed to connect service at "{host}:{port}": {text}')
+        except ValueError as error:
             return CallResult(False, f'error: failed to connect service at "{host}:{port}": {error}')
         if status == "SERVING":
             return CallResult(True)

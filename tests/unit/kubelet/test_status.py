@@ -108,7 +108,8 @@ def test_container_states() -> None:
     }
     hooked = only(facts(pod(), state(), hooked=frozenset(("c-0",))))
     assert hooked["state"] == {"waiting": {"reason": "ContainerCreating"}}
-    assert (hooked["started"], hooked["ready"], hooked["containerID"]) == (False, False, "docker://c-0")
+    assert (hooked["started"], hooked["ready"]) == (False, False)
+    assert "containerID" not in hooked
     image = Waiting("ImagePullBackOff", 'Back-off pulling image "v"')
     assert only(facts(pod(), sandbox_wait=image))["state"]["waiting"]["reason"] == "ImagePullBackOff"
     wait = Waiting("ContainerCreating", 'configmap "x" not found')
@@ -144,6 +145,17 @@ def test_running_again_shows_the_end_before() -> None:
     found = only(facts(pod(), state(state="exited", exit_code=9), state(count=1)))
     assert found["lastState"]["terminated"]["containerID"] == "docker://c-0"
     assert (found["ready"], found["started"], found["restartCount"]) == (True, True, 1)
+
+
+@pytest.mark.parametrize("more", [{"state": "created", "started_at": 0.0}, {"id": "hooked"}], ids=["made", "in hook"])
+def test_a_restart_counts_once_it_runs(more: Object) -> None:
+    ended = state(state="exited", exit_code=9, count=1)
+    again = state(**({"count": 2} | more))
+    given = facts(pod(), ended, again, hooked=frozenset(("hooked",)))
+    found = only(given)
+    assert (found["restartCount"], found["containerID"]) == (1, "docker://c-1")
+    assert found["state"]["terminated"]["exitCode"] == 9
+    assert build_status(given)["phase"] == "Running"
 
 
 def test_readiness_of_init_containers() -> None:
