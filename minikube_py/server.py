@@ -35,7 +35,7 @@ from minikube_py.running_server import ApiParts, Server, start
 from minikube_py.store.catalog import StoreSettings, is_shared, open_store
 from minikube_py.store.soft import heartbeats_are_soft
 
-GC_THRESHOLDS = (50_000, 4, 500)
+GC_THRESHOLDS = (5_000, 4, 5_000)
 """Container objects between two young collections: the caches are large and hold no cycles.
 
 What survives is looked at once more soon: after 20 young collections that took a second in a large cluster.

@@ -130,8 +130,9 @@ class ResponseStream(Protocol):
 class ApiCall:
     """A call past authorization. `manager` is the field manager when the query names none.
 
-    audit_annotations are what the parts on the way have to say in the audit log. is_large: the body is so long that the
-    steps of the write belong in a thread. is_answer_shared: whoever gets the answer only reads it.
+    audit_annotations are what the parts on the way have to say in the audit log. size: the bytes of the body, or of
+    the stored object that it changes, whichever is more. leftovers: trees to free when the request is over.
+    is_answer_shared: whoever gets the answer only reads it.
     """
 
     context: "ServerContext"
@@ -144,7 +145,8 @@ class ApiCall:
     warnings: list[str] = field(default_factory=list)
     exchange: Exchange | None = None
     audit_annotations: dict[str, str] = field(default_factory=dict)
-    is_large: bool = False
+    size: int = 0
+    leftovers: list[Any] = field(default_factory=list)
     is_answer_shared: bool = False
 
     @property

@@ -9,6 +9,7 @@ import orjson
 
 from minikube_py.apiserver import protobuf, yaml_codec
 from minikube_py.apiserver.duplicate_fields import complaints, duplicate_fields, unknown_field
+from minikube_py.objects import json_pieces
 from minikube_py.objects.errors import BadRequest, NotAcceptable, RequestTooLarge, UnsupportedMediaType
 
 JSON = "application/json"
@@ -30,6 +31,7 @@ class TextBody:
         self._data = data
         self.media_type = content_type.partition(";")[0].strip().lower() or JSON
         self._duplicates: list[str] | None = None
+        self._has_duplicates: bool | None = None  # where reading told
         self._is_json = self.media_type.endswith("json")
 
     def tree(self) -> Any:
@@ -39,7 +41,7 @@ class TextBody:
         if self.media_type == PROTOBUF:
             return _load_protobuf(data)
         if self._is_json:
-            return _load_json(data)
+            return self._json_tree()
         if self.media_type.endswith("yaml"):
             return self._yaml_tree()
         raise unsupported_media_type()
@@ -48,7 +50,7 @@ class TextBody:
         """JSON is YAML too, and most of what clients send as YAML is JSON."""
         if self._data.lstrip()[:1] == b"{":
             try:
-                tree = _load_json(self._data)
+                tree = self._json_tree()
             except BadRequest:
                 pass
             else:
@@ -57,9 +59,16 @@ class TextBody:
         tree, self._duplicates = yaml_codec.load(self._data)
         return tree
 
+    def _json_tree(self) -> Any:
+        if not json_pieces.IN_PIECES.get():
+            return _load_json(self._data)
+        tree, self._has_duplicates = _load_large_json(self._data)
+        return tree
+
     def duplicates(self) -> list[str]:
         if self._duplicates is None:
-            self._duplicates = duplicate_fields(self._data) if self._is_json and self._data else []
+            may_hold_some = self._is_json and self._data and self._has_duplicates is not False
+            self._duplicates = duplicate_fields(self._data) if may_hold_some else []
             if self._duplicates and self.media_type.endswith("yaml"):  # JSON is YAML, and is judged as such
                 self._duplicates = yaml_codec.load(self._data)[1]
         return self._duplicates
@@ -106,6 +115,27 @@ def _load_json(data: bytes) -> Any:
     return tree
 
 
+def _load_large_json(data: bytes) -> tuple[Any, bool]:
+    """The tree, and whether a field stands twice in one of its objects."""
+    has_duplicates = False
+
+    def make(pairs: json_pieces.Pairs) -> Any:
+        nonlocal has_duplicates
+        size = len(pairs)
+        found = json_pieces.make_object(pairs)
+        has_duplicates = has_duplicates or len(found) < size
+        return found
+
+    try:
+        tree = json_pieces.load(data, make)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from None
+    _check_depth(tree)
+    return tree, has_duplicates
+
+
 def _is_maybe_deep(data: bytes) -> bool:
     """False only when the text surely nests less than the limit. Each round takes the innermost brackets away."""
     brackets = data.translate(None, _NOT_BRACKETS)
@@ -130,7 +160,11 @@ def _check_depth(tree: Any) -> None:
         ]
         if not level:
             return
-    raise RequestTooLarge(f"the body nests deeper than {MAX_DEPTH} levels", reason="BadRequest", code=400)
+    raise _too_deep()
+
+
+def _too_deep() -> RequestTooLarge:
+    return RequestTooLarge(f"the body nests deeper than {MAX_DEPTH} levels", reason="BadRequest", code=400)
 
 
 # --- response formats ------------------------------------------------------------------------------------------------
@@ -218,12 +252,12 @@ def encode(obj: Any, form: Format) -> bytes:
         return _yaml(obj)
     if form.is_pretty:
         return orjson.dumps(obj, option=orjson.OPT_INDENT_2) + b"\n"
-    return orjson.dumps(obj) + b"\n"
+    return json_pieces.dumps(obj) + b"\n"
 
 
 def _yaml(obj: Any) -> bytes:
     """YAML for people; JSON, which is YAML too, for what is too long to read and would take seconds to write."""
-    text = orjson.dumps(obj)
+    text = json_pieces.dumps(obj)
     return text + b"\n" if len(text) > _READABLE_BYTES else yaml_codec.dump(obj)
 
 

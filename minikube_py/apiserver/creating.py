@@ -1,7 +1,5 @@
 """Creates objects: names, UIDs and times are given here, then the write goes through the shared block."""
 
-import orjson
-
 from minikube_py import ids
 from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.call import Answer, ApiCall
@@ -24,6 +22,7 @@ from minikube_py.apiserver.writes import (
     validated,
 )
 from minikube_py.objects.errors import AlreadyExists, BadRequest, Object
+from minikube_py.objects.json_pieces import dumps, loads
 from minikube_py.store.protocol import KeyExists, Record
 
 _NAME_ATTEMPTS = 8
@@ -57,9 +56,11 @@ async def create_object(call: ApiCall, obj: Object, *, is_applied: bool = False)
 
 async def _create_named(call: ApiCall, obj: Object, request: AdmissionRequest) -> Answer:
     prefix = obj["metadata"]["generateName"][:_MAX_PREFIX]
-    pristine = orjson.dumps(obj)  # a name that is taken is rare: the object is copied for the second attempt only
+    pristine = await run_step(
+        call, dumps, obj
+    )  # a name that is taken is rare: the object is copied for the second attempt only
     for number in range(_NAME_ATTEMPTS):
-        attempt = orjson.loads(pristine) if number else obj
+        attempt = loads(pristine) if number else obj
         attempt["metadata"]["name"] = prefix + ids.name_suffix()
         request.obj = attempt
         try:
@@ -80,7 +81,7 @@ async def _store(call: ApiCall, obj: Object, request: AdmissionRequest) -> Answe
         await validated(call, lambda: validate_create(kind, obj))
         await admit(call, request)
         if kind.rules.warnings is not None:
-            call.warnings.extend(kind.rules.warnings(obj))
+            call.warnings.extend(await run_step(call, kind.rules.warnings, obj))
         record = await _insert(call, obj)
     return answer(call, obj, record, 201)
 

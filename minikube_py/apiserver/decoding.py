@@ -5,6 +5,7 @@ from types import NoneType
 
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.objects.errors import BadRequest, Object
+from minikube_py.objects.json_pieces import IN_PIECES
 from minikube_py.resources import schema
 from minikube_py.resources.kind import GVK
 
@@ -15,6 +16,8 @@ FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 def decode_object(call: ApiCall) -> Object:
     """The body of a create or update as an object of the call's kind, checked, in its place."""
     obj = call.body.tree()
+    if IN_PIECES.get():
+        call.leftovers.append(obj)
     if obj is None:
         raise BadRequest("couldn't get version/kind; json parse error: unexpected end of JSON input")
     check_body(call, obj, call.kind.gvk)

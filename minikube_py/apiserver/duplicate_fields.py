@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from minikube_py.objects.errors import BadRequest
+from minikube_py.objects.json_pieces import IN_PIECES, load
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -20,6 +21,8 @@ def duplicate_fields(data: bytes) -> list[str]:
     from Go clients (whose text is dense) and from Python (whose json module spaces it) the slow pass.
     """
     text = data.strip()
+    if IN_PIECES.get():
+        return [where for where, is_again in _fields(text) if is_again]
     try:
         tree = orjson.loads(text)
         if len(orjson.dumps(tree)) == len(text) or len(json.dumps(tree)) == len(text):
@@ -51,7 +54,7 @@ def _fields(text: bytes, closed: frozenset[str] = frozenset()) -> Iterator[tuple
     What is in a closed field is left out.
     """
     try:
-        tree = json.loads(text, object_pairs_hook=_Pairs)
+        tree = load(text, _Pairs) if IN_PIECES.get() else json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         raise BadRequest("the body is not valid JSON") from None
     return _walk(tree, "", closed)

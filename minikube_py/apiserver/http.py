@@ -4,15 +4,16 @@ import asyncio
 import ssl
 import zlib
 from asyncio import sslproto
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from itertools import islice
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from minikube_py.apiserver.http_connection import HttpConnection
 from minikube_py.apiserver.http_exchange import HttpExchange, first_values
-from minikube_py.apiserver.long_work import Turns
+from minikube_py.apiserver.listener import listening
+from minikube_py.apiserver.long_work import PIECE_BYTES, Slice, Turns, sliced
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.pipeline import Pipeline, run
 from minikube_py.apiserver.response_heads import plain_head, reply_headers
@@ -20,9 +21,6 @@ from minikube_py.apiserver.response_heads import plain_head, reply_headers
 if TYPE_CHECKING:
     from aiohttp import web
 
-COMPRESS_BYTES = 128 * 1024
-_SLICE_BYTES = 1024 * 1024
-_WHOLE_CHUNKS = 4
 _STOP_SECONDS = 1.0
 _LOOPBACK = ("127.0.0.1", "::1")
 # asyncio keeps a receive buffer of this size for each TLS connection; its default of 256 KB adds up.
@@ -34,6 +32,7 @@ class HttpServer:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.connections: set[HttpConnection] = set()
+        self.turns = pipeline.context.turns
         self._pipeline = pipeline
         self._websockets: web.Server | None = None
 
@@ -49,7 +48,7 @@ class HttpServer:
         )
         reply = await run(self._pipeline, request)
         if not isinstance(reply, Taken) and not exchange.is_started:
-            await _write(exchange, request, reply, self._pipeline.context.turns)
+            await _write(exchange, request, reply, self.turns)
 
     def websocket_protocol(self) -> asyncio.Protocol:
         if self._websockets is None:
@@ -90,9 +89,9 @@ async def _write(exchange: HttpExchange, request: HttpRequest, reply: Reply, tur
                 await reply.close()
     elif reply.chunks is not None:
         await _write_chunks(exchange, request, reply, turns)
-    elif len(reply.body) > COMPRESS_BYTES:
-        slices = range(0, len(reply.body), _SLICE_BYTES)
-        reply.chunks = (reply.body[start : start + _SLICE_BYTES] for start in slices)
+    elif len(reply.body) > PIECE_BYTES:
+        starts = range(0, len(reply.body), PIECE_BYTES)
+        reply.chunks = (reply.body[start : start + PIECE_BYTES] for start in starts)
         await _write_chunks(exchange, request, reply, turns)
     else:
         _write_body(exchange, request, reply, reply.body)
@@ -110,32 +109,26 @@ def _write_body(exchange: HttpExchange, request: HttpRequest, reply: Reply, body
 
 async def _write_chunks(exchange: HttpExchange, request: HttpRequest, reply: Reply, turns: Turns) -> None:
     """Short lists go out as one body with a length; long ones in pieces, so that others get their turn."""
-    chunks = iter(reply.chunks or ())
-    first = b"".join(islice(chunks, _WHOLE_CHUNKS))
-    second = next(chunks, None)
+    pieces = sliced(reply.chunks or ())
+    first, second = next(pieces, b""), next(pieces, None)
     if second is None:
         _write_body(exchange, request, reply, first)
         return
-    headers, pieces = reply_headers(request, reply), _chain(first, second, chunks)
+    headers, pieces = reply_headers(request, reply), chain((first, second), pieces)
     if _accepts_gzip(exchange):
         headers += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")]
         pieces = _gzipped(pieces)
+    stream = exchange.begin(reply.code, headers)
     if exchange.method == "HEAD":
-        exchange.begin(reply.code, headers)
         return
-    stream = exchange.begin(reply.code, headers, next(iter(pieces)))
+    slice_ = Slice(turns)
     for piece in pieces:
         await stream.write(piece)
-        await turns.next()
+        if slice_.is_over:
+            await slice_.next()
 
 
-def _chain(first: bytes, second: bytes, rest: Iterable[bytes]) -> Iterable[bytes]:
-    yield first
-    yield second
-    yield from rest
-
-
-def _gzipped(pieces: Iterable[bytes]) -> Iterable[bytes]:
+def _gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
     packer = zlib.compressobj(level=1, wbits=31)
     for piece in pieces:
         yield packer.compress(piece)
@@ -153,9 +146,8 @@ async def serve_https(pipeline: Pipeline, host: str, port: int, context: ssl.SSL
     sslproto.SSLProtocol.max_size = _TLS_BUFFER_BYTES
     loop = asyncio.get_running_loop()
     http = HttpServer(pipeline)
-    listener = await loop.create_server(lambda: HttpConnection(http, loop), host, port, ssl=context, backlog=1024)
     try:
-        yield listener.sockets[0].getsockname()[1]
+        async with listening((host, port), lambda: HttpConnection(http, loop), context, http.turns) as found:
+            yield found
     finally:
-        listener.close()
         await http.stop()

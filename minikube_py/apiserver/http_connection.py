@@ -14,6 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from minikube_py.apiserver.codecs import JSON
 from minikube_py.apiserver.http_exchange import HttpExchange
+from minikube_py.apiserver.long_work import Turns
 from minikube_py.apiserver.response_heads import head
 from minikube_py.objects.errors import BadRequest
 
@@ -36,6 +37,8 @@ class Answering(Protocol):
     """What a connection needs from the server it belongs to."""
 
     connections: "set[HttpConnection]"
+
+    turns: Turns
 
     async def answer(self, exchange: HttpExchange) -> None:
         """Answer a request through its exchange."""
@@ -121,7 +124,7 @@ class HttpConnection(asyncio.Protocol):
         self._stop_timer()
         self.resume_writing()
         if self._task is not None:
-            self._task.cancel()
+            self._server.turns.call(self._task.cancel)
 
     def pause_writing(self) -> None:
         """The client is slower than the answer: from here on it has to go on reading."""
@@ -244,6 +247,7 @@ class HttpConnection(asyncio.Protocol):
             if exchange.wants_upgrade and exchange.fields.get("upgrade", "").lower() == "websocket":
                 self._hand_over(exchange)
                 return
+            self._server.turns.give_way()
             self._task = self._loop.create_task(self._answer(exchange))
         self.read_on()
 

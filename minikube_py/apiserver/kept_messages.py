@@ -19,18 +19,13 @@ class KeptMessages:
 
     def message(self, kind: ResourceKind, record: Record) -> bytes:
         """The record's own message, without an envelope. Raises NotEncodable, ProtobufError."""
-        found = self.find(kind, record)
-        if found is not None:
-            return found
+        found = self._kept.get((kind.gvk, record.key))
+        if found is not None and found[0] == record.revision:
+            return found[1]
         message = protobuf.encode_message(self._records.shared(kind, record), kind.gvk)
         if kind.custom_schema is None:
             self._keep((kind.gvk, record.key), record.revision, message)
         return message
-
-    def find(self, kind: ResourceKind, record: Record) -> bytes | None:
-        """The message if it is here already."""
-        found = self._kept.get((kind.gvk, record.key))
-        return found[1] if found is not None and found[0] == record.revision else None
 
     def _keep(self, place: tuple[GVK, Key], revision: int, message: bytes) -> None:
         old = self._kept.pop(place, None)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import orjson
 
 from minikube_py.objects.errors import Object
+from minikube_py.objects.json_pieces import dumps
+from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import ResourceKind
 from minikube_py.resources.registry import KindRegistry
 from minikube_py.resources.schema import check_definition, definition_of
@@ -30,7 +32,7 @@ def encode(obj: Object) -> Value:
     for key, value in obj.items():
         if key not in ordered:
             ordered[key] = value
-    data = orjson.dumps(ordered)
+    data = dumps(ordered)
     cut = data.index(_HOLE) + len(_HOLE)
     return Value(data[:cut], data[cut:])
 
@@ -39,7 +41,7 @@ def stored_form(kind: ResourceKind, obj: Object) -> Object:
     """The object in the version it is stored in. The object itself is left as it is."""
     if kind.storage_gvk == kind.gvk:
         return obj
-    converted: Object = orjson.loads(orjson.dumps(obj))
+    converted = deep_copy(obj)
     if kind.rules.to_storage is not None:
         kind.rules.to_storage(converted)
     converted["apiVersion"], converted["kind"] = kind.storage_gvk.api_version, kind.storage_gvk.kind

@@ -8,13 +8,14 @@ import orjson
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.creating import create_object
 from minikube_py.apiserver.decoding import check_body, check_patched, field_validation
-from minikube_py.apiserver.long_work import run_step
+from minikube_py.apiserver.long_work import LARGE_BYTES, run_step
 from minikube_py.apiserver.request_info import is_true
 from minikube_py.apiserver.updating import authorize_create, change
 from minikube_py.apiserver.writes import WHOLE_OBJECT, UpdateForm, operation_of, schema_node
 from minikube_py.client.protocol import PatchType
 from minikube_py.objects.apply import apply_patch
 from minikube_py.objects.errors import AlreadyExists, BadRequest, Invalid, NotFound, Object, UnsupportedMediaType
+from minikube_py.objects.json_pieces import IN_PIECES
 from minikube_py.objects.patch import json_patch, merge_patch, strategic_merge
 from minikube_py.objects.schema_node import SchemaNode
 from minikube_py.resources import schema
@@ -40,6 +41,8 @@ async def patch_with(call: ApiCall, form: UpdateForm) -> Answer:
 def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
     """A function from the stored object to the patched one, checked against the schema."""
     document = call.body.tree()
+    if IN_PIECES.get():
+        call.leftovers.append(document)
     already_told = len(call.warnings)
     kind = call.kind
 
@@ -117,6 +120,8 @@ async def _apply(call: ApiCall, form: UpdateForm) -> Answer:
     if not call.field_manager:
         raise _invalid_option(call, "fieldManager", "Required value: is required for apply patch")
     applied = await run_step(call, call.body.tree)
+    if call.size > LARGE_BYTES:
+        call.leftovers.append(applied)
     if not isinstance(applied, dict):
         raise BadRequest("error decoding YAML: the applied configuration is not an object")
     if not isinstance(applied.setdefault("metadata", {}), dict):

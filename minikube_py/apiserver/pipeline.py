@@ -18,7 +18,7 @@ from minikube_py.apiserver.codecs import Format, TextBody, check_media_type, enc
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.dispatch import check_route, find_handler, find_kind
 from minikube_py.apiserver.impersonation import impersonate, is_impersonating
-from minikube_py.apiserver.long_work import LARGE_BODY_BYTES
+from minikube_py.apiserver.long_work import LARGE_BYTES, LONG_BYTES, free_later, run_step
 from minikube_py.apiserver.messages import WEBSOCKET_TOKEN, HttpRequest, Reply, Taken
 from minikube_py.apiserver.query_options import check_timeout, check_write_options
 from minikube_py.apiserver.reads import read_many, read_one
@@ -290,7 +290,7 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
             return reply_with_record(call, await read_one(call), form)
         if info.verb == "list":
             return await reply_with_list(call, await read_many(call), form)
-        return reply_with_watch(call, form)
+        return await reply_with_watch(call, form)
     if info.subresource not in _STREAMING:
         check_write_options(call)
         content_type = request.headers.get("content-type", "")
@@ -298,11 +298,17 @@ async def _serve_resource(pipeline: Pipeline, request: HttpRequest) -> Reply | T
         if body:
             check_media_type(content_type, info.verb)
         call.body = TextBody(body, content_type)
-        call.is_large = len(body) > LARGE_BODY_BYTES
+        call.size = len(body)
         if request.audit is not None and pipeline.auditor is not None:
             pipeline.auditor.take_body(request.audit, call.body, info.verb)
+        if call.size > LONG_BYTES:
+            request.on_end.append(lambda: free_later(call))
     answer = await handler(call)
-    return Taken() if answer is None else reply_with_answer(call, answer, form)
+    if answer is None:
+        return Taken()
+    if call.size > LARGE_BYTES:
+        call.leftovers.append(answer.obj)
+    return await run_step(call, reply_with_answer, call, answer, form)
 
 
 def format_of(request: HttpRequest, kind: ResourceKind) -> Format:

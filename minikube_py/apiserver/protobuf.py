@@ -6,7 +6,7 @@ and the API concepts page on protobuf.
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVK
 
 __all__ = [
+    "ListBody",
     "NotEncodable",
     "ProtobufError",
     "decode",
     "encode",
     "encode_kept",
-    "encode_list",
     "encode_message",
     "watch_frame",
 ]
@@ -32,7 +32,7 @@ __all__ = [
 MAGIC = b"k8s\x00"
 _NO_CONTENT_TYPE = b"\x1a\x00\x22\x00"
 _ITEMS_TAG = b"\x12"
-_ITEMS_A_PIECE = 256
+_ITEMS_A_PIECE = 16
 _TABLE = Path(__file__).resolve().parent.parent / "resources" / "schema" / "protobuf.json"
 
 
@@ -51,7 +51,7 @@ def encode(obj: Object, gvk: GVK | None = None) -> bytes:
 
 
 def encode_message(obj: Object, gvk: GVK) -> bytes:
-    """The object's own message without the envelope, for encode_list. Raises NotEncodable, ProtobufError."""
+    """The object's own message without the envelope, for ListBody. Raises NotEncodable, ProtobufError."""
     return _encode(_message(gvk.api_version, gvk.kind), obj)
 
 
@@ -60,18 +60,27 @@ def encode_kept(message: bytes, gvk: GVK) -> bytes:
     return _envelope(gvk.api_version, gvk.kind, message)
 
 
-def encode_list(metadata: Object, items: Sequence[bytes], gvk: GVK) -> Iterator[bytes]:
-    """The body of a list of kind gvk, in pieces, from its items' messages, which may be kept from list to list."""
-    header = _encode(_message("meta.k8s.io/v1", "PartialObjectMetadataList"), {"metadata": metadata})
-    # Every list kind has its ListMeta as field 1 and its items as field 2.
-    lengths = [varint(len(item)) for item in items]
-    size = len(header) + sum(len(_ITEMS_TAG) + len(length) for length in lengths) + sum(map(len, items))
-    yield _opening(gvk.api_version, gvk.kind, size) + header
-    for start in range(0, len(items), _ITEMS_A_PIECE):
-        end = start + _ITEMS_A_PIECE
-        pairs = zip(lengths[start:end], items[start:end], strict=True)
-        yield b"".join([part for length, item in pairs for part in (_ITEMS_TAG, length, item)])
-    yield _NO_CONTENT_TYPE
+class ListBody:
+    """The body of a list of kind gvk, made of its items' messages, which may be kept from list to list."""
+
+    def __init__(self, metadata: Object, gvk: GVK) -> None:
+        # Every list kind has its ListMeta as field 1 and its items as field 2.
+        self._header = _encode(_message("meta.k8s.io/v1", "PartialObjectMetadataList"), {"metadata": metadata})
+        self._gvk = gvk
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def add(self, item: bytes) -> None:
+        """item is what `encode_message` gives."""
+        start = _ITEMS_TAG + varint(len(item))
+        self._parts += (start, item)
+        self._size += len(start) + len(item)
+
+    def pieces(self) -> Iterator[bytes]:
+        yield _opening(self._gvk.api_version, self._gvk.kind, len(self._header) + self._size) + self._header
+        for start in range(0, len(self._parts), 2 * _ITEMS_A_PIECE):
+            yield b"".join(self._parts[start : start + 2 * _ITEMS_A_PIECE])
+        yield _NO_CONTENT_TYPE
 
 
 def watch_frame(event_type: str, body: bytes) -> bytes:

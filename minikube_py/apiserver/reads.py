@@ -15,7 +15,7 @@ from minikube_py.objects.errors import BadRequest, Expired, NotFound, Object, Ti
 from minikube_py.store.past import list_at
 from minikube_py.store.protocol import Record, RevisionTrimmed, WatcherTooSlow
 
-_CHUNK = 64
+_CHUNK = 16
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def check_not_future(call: ApiCall, exact: int = 0) -> None:
 
 
 def list_chunks(call: ApiCall, listing: Listing) -> Iterator[bytes]:
-    """The JSON text of a list in pieces of a few hundred objects."""
+    """The JSON text of a list in pieces of a few objects."""
     kind = call.kind
     head = f'{{"kind":"{kind.kind}List","apiVersion":"{kind.api_version}","metadata":'
     prefix = head.encode() + orjson.dumps(listing.metadata) + b',"items":['

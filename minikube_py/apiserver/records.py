@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from minikube_py.objects.errors import Object
+from minikube_py.objects.json_pieces import dumps, loads
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVK, GVR, ResourceKind, SchemaOfCustomKind
 from minikube_py.resources.registry import KindRegistry
@@ -53,7 +54,7 @@ class Records:
         offered = self._offered.get(place) if self._offered else None
         obj = offered[1] if offered is not None and offered[0] == record.revision else self.fresh(kind, record)
         if found is None and len(self._parsed) >= _KEPT:
-            del self._parsed[next(iter(self._parsed))]
+            self._parsed.pop(next(iter(self._parsed)), None)
         self._parsed[place] = (record.revision, obj)
         return obj
 
@@ -73,7 +74,7 @@ class Records:
 
     def fresh(self, kind: ResourceKind, record: Record) -> Object:
         """A parsed object of the caller's own."""
-        obj: Object = self._converted(kind, record) or orjson.loads(record.data)
+        obj: Object = self._converted(kind, record) or loads(record.data)
         if kind.custom_schema is not None:
             if not self._is_current(kind, kind.custom_schema, record):
                 kind.custom_schema.read(obj)
@@ -90,7 +91,7 @@ class Records:
             return self._custom_data(kind, kind.custom_schema, record)
         if kind.storage_gvk == kind.gvk:
             return record.data
-        return orjson.dumps(self.shared(kind, record))
+        return dumps(self.shared(kind, record))
 
     def is_as_stored(self, kind: ResourceKind, record: Record) -> bool:
         """False when the object would be stored otherwise today: in another version, with defaults that came since."""

@@ -1,21 +1,21 @@
 """Writes what handlers found into replies, in the format that the client accepts."""
 
-import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
-
-import orjson
+from typing import Any
 
 from minikube_py.apiserver import protobuf
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.codecs import PLAIN, PROTOBUF, Format, encode, encode_parts, not_acceptable
-from minikube_py.apiserver.long_work import SLICE_SECONDS, sliced
+from minikube_py.apiserver.long_work import Slice
 from minikube_py.apiserver.messages import Reply
 from minikube_py.apiserver.reads import Listing, list_chunks
 from minikube_py.apiserver.transforms import check_include, partial, partial_list, shape, table, table_row
 from minikube_py.objects.errors import Object
-from minikube_py.resources.kind import ResourceKind
+from minikube_py.objects.json_pieces import dumps
+from minikube_py.resources.kind import GVK, ResourceKind
 from minikube_py.store.protocol import Record
+
+_PARTIAL = GVK("meta.k8s.io", "v1", "PartialObjectMetadata")
 
 
 def reply_with_record(call: ApiCall, record: Record, form: Format) -> Reply:
@@ -34,7 +34,7 @@ def reply_with_answer(call: ApiCall, answer: Answer, form: Format) -> Reply:
         return _reply_with_items(call, answer.items, form)
     obj = answer.obj or {}
     if form.is_plain_json and not form.transform:
-        return Reply(answer.data or orjson.dumps(obj), answer.code)
+        return Reply(answer.data or dumps(obj), answer.code)
     if answer.kind is None and form.transform:
         # Statuses and bodies of other kinds have no table; the client gets them as they are.
         form = Format(form.media_type, is_pretty=form.is_pretty)
@@ -68,35 +68,23 @@ async def reply_with_list(call: ApiCall, listing: Listing, form: Format) -> Repl
     """The answer to a list: in pieces that are made while others are answered."""
     if form.is_plain_json and not form.transform:
         return Reply(chunks=list_chunks(call, listing))
-    metadata = listing.metadata
-    kind = call.kind
+    metadata, kind, shared = listing.metadata, call.kind, call.context.records.shared
     head, key, make = _list_form(call, form, metadata)
     if form.media_type != PROTOBUF:
-        shared = call.context.records.shared
         objects = (make(shared(kind, record)) for record in listing.records)
-        return Reply(chunks=sliced(encode_parts(head, key, objects, form)), content_type=form.content_type)
+        return Reply(chunks=encode_parts(head, key, objects, form), content_type=form.content_type)
     if form.transform:
-        head[key] = await _each(call, listing, make)
-        return Reply(encode(head, form), content_type=form.content_type)
-    gvk = kind.gvk._replace(kind=f"{kind.kind}List")
-    messages = await _messages(call, listing)
-    return Reply(chunks=protobuf.encode_list(metadata, messages, gvk), content_type=PROTOBUF)
-
-
-async def _messages(call: ApiCall, listing: Listing) -> list[bytes]:
-    """Each object's protobuf message, in slices while there are some to make."""
-    kind, kept, made, turns = call.kind, call.context.messages, list[bytes](), call.context.turns
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    for record in listing.records:
-        message = kept.find(kind, record)
-        if message is None:
-            message = kept.message(kind, record)
-            if clock() - began > SLICE_SECONDS:
-                await turns.next()
-                began = clock()
-        made.append(message)
-    return made
+        body = protobuf.ListBody(metadata, _PARTIAL._replace(kind=head["kind"], version=form.version))
+        messages = (protobuf.encode_message(make(shared(kind, record)), _PARTIAL) for record in listing.records)
+    else:
+        body = protobuf.ListBody(metadata, kind.gvk._replace(kind=f"{kind.kind}List"))
+        messages = (call.context.messages.message(kind, record) for record in listing.records)
+    slice_ = Slice(call.context.turns)
+    for message in messages:
+        body.add(message)
+        if slice_.is_over:
+            await slice_.next()
+    return Reply(chunks=body.pieces(), content_type=PROTOBUF)
 
 
 def _list_form(call: ApiCall, form: Format, metadata: Object) -> tuple[Object, str, Callable[[Object], Any]]:
@@ -111,19 +99,3 @@ def _list_form(call: ApiCall, form: Format, metadata: Object) -> tuple[Object, s
         raise not_acceptable()
     head = {"kind": f"{kind.kind}List", "apiVersion": kind.api_version, "metadata": metadata}
     return head, "items", lambda obj: obj
-
-
-T = TypeVar("T")
-
-
-async def _each(call: ApiCall, listing: Listing, make: Callable[[Object], T]) -> list[T]:
-    """Something for each object of a list, in slices."""
-    shared, made, turns = call.context.records.shared, list[T](), call.context.turns
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    for record in listing.records:
-        made.append(make(shared(call.kind, record)))
-        if clock() - began > SLICE_SECONDS:
-            await turns.next()
-            began = clock()
-    return made

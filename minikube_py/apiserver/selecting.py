@@ -1,12 +1,11 @@
 """Chooses records by label and field selectors, from the index, without parsing an object."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from minikube_py.apiserver.call import ApiCall
 from minikube_py.apiserver.keys import fields_of
-from minikube_py.apiserver.long_work import SLICE_SECONDS, Turns
+from minikube_py.apiserver.long_work import Slice, Turns
 from minikube_py.objects.errors import BadRequest, Object
 from minikube_py.objects.selectors import FieldSelector, LabelSelector
 from minikube_py.resources.kind import ResourceKind
@@ -42,14 +41,12 @@ class RecordSelection:
         if self.is_all:
             return records
         chosen: list[Record] = []
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        slice_ = Slice(turns)
         for record in records:
             if self.matches(record):
                 chosen.append(record)
-            if clock() - began > SLICE_SECONDS:
-                await turns.next()
-                began = clock()
+            if slice_.is_over:
+                await slice_.next()
         return chosen
 
 

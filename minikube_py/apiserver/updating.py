@@ -27,6 +27,7 @@ from minikube_py.apiserver.writes import (
     validated,
 )
 from minikube_py.objects.errors import BadRequest, Cause, Conflict, Invalid, NotFound, Object
+from minikube_py.objects.json_pieces import same
 from minikube_py.objects.managed_fields import has_same_managers
 from minikube_py.objects.meta import deep_copy
 from minikube_py.store.protocol import KeyNotFound, Record, RevisionConflict
@@ -91,7 +92,8 @@ async def change(
             raise NotFound.of(call.kind.group, call.kind.plural, call.info.name)
         if call.kind.custom:
             await call.context.conversions.ready(call.kind, (record,))
-        old = call.context.records.shared(call.kind, record)
+        call.size = max(call.size, len(record.data))
+        old = await run_step(call, call.context.records.shared, call.kind, record)
         new = await run_step(call, produce, old)
         check_preconditions(call, new["metadata"], record, old)
         attempt = await run_step(call, _Attempt, call, new, old, record, form, is_applied)
@@ -168,21 +170,31 @@ class _Attempt:
             await validated(call, lambda: validate_update(kind, new, old, self.form))
             if not is_admitted:
                 await admit(call, self.request)
-            if is_same(new, old) and not is_finished(new, old) and call.context.records.is_as_stored(kind, self.record):
+            if (
+                await run_step(call, is_same, new, old)
+                and not is_finished(new, old)
+                and call.context.records.is_as_stored(kind, self.record)
+            ):
                 if "managedFields" in old["metadata"]:
                     new["metadata"]["managedFields"] = old["metadata"]["managedFields"]
                 return Answer(new, self.record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
             if new["metadata"].get("generation") != old["metadata"].get("generation"):
-                self._warn()
+                await self._warn()
             if not self.is_applied and self.form.subresource not in RECORDED_FIRST:
                 await run_step(call, record_manager, call, old, new, self.form.subresource)
             return answer(call, new, await self._replace())
 
-    def _warn(self) -> None:
+    async def _changes_nothing(self) -> bool:
+        call, new, old = self.call, self.new, self.old
+        if not await run_step(call, is_same, new, old) or is_finished(new, old):
+            return False
+        return call.context.records.is_as_stored(call.kind, self.record)
+
+    async def _warn(self) -> None:
         """What people should know of the desired state. Pods are changed by programs, at a rate that forbids it."""
         rules = self.call.kind.rules
         if rules.warnings is not None and (self.call.kind.group, self.call.kind.kind) != ("", "Pod"):
-            self.call.warnings.extend(rules.warnings(self.new))
+            self.call.warnings.extend(await run_step(self.call, rules.warnings, self.new))
 
     async def _replace(self) -> Record | None:
         """Stores the new state, or removes the object when this write let go of its last finalizer."""
@@ -200,13 +212,13 @@ class _Attempt:
 
 def is_same(new: Object, old: Object) -> bool:
     """Whether the write changes nothing but the times of managers, so that it makes no new revision."""
-    if new == old:
+    if same(new, old):
         return True
     fresh, stored = new["metadata"], old["metadata"]
     mine, theirs = fresh.get("managedFields"), stored.get("managedFields")
     if not mine or not theirs or mine == theirs or not has_same_managers(mine, theirs):
         return False
-    return {**new, "metadata": {**fresh, "managedFields": theirs}} == old
+    return same({**new, "metadata": {**fresh, "managedFields": theirs}}, old)
 
 
 def is_finished(new: Object, old: Object) -> bool:

@@ -15,15 +15,16 @@ from minikube_py.apiserver.watches import Event, Watch, bookmark, open_watch
 from minikube_py.objects.errors import ApiError, Object
 from minikube_py.resources.kind import ResourceKind
 
-_PIECE_EVENTS = 64
+_PIECE_EVENTS = 32
 FrameWriter = Callable[[Event], bytes]
 
 
-def reply_with_watch(call: ApiCall, form: Format) -> Reply:
-    """The answer to a watch, which listens from here on until the reply's `close`."""
+async def reply_with_watch(call: ApiCall, form: Format) -> Reply:
+    """The answer to a watch, which listens until the reply's `close`. It begins in its turn: many start with a list."""
     if form.media_type not in (JSON, PROTOBUF) or form.transform == "PartialObjectMetadataList":
         raise not_acceptable()
     content_type = JSON if form.media_type == JSON else f"{PROTOBUF};stream=watch"
+    await call.context.turns.next()
     counts, writer = call.context.counts.watch(call.kind.gvr), _writer(call, form)
     watch = open_watch(call)
     frames = _frames(watch, writer, form, counts, call.context.turns)

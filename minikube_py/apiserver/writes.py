@@ -3,7 +3,6 @@
 creating.py, updating.py, patching.py and deleting.py are the writes themselves.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,10 +13,11 @@ from minikube_py.apiserver.admission.protocol import AdmissionRequest
 from minikube_py.apiserver.call import Answer, ApiCall
 from minikube_py.apiserver.context import Allocation, Allocator
 from minikube_py.apiserver.keys import draft_of
-from minikube_py.apiserver.long_work import run_step
+from minikube_py.apiserver.long_work import LONG_BYTES, run_large, run_step
 from minikube_py.objects.apply import Operation, from_paths, update_managed_fields
 from minikube_py.objects.errors import Invalid, Object
 from minikube_py.objects.field_set import FieldSet
+from minikube_py.objects.json_pieces import same
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.schema_node import SchemaNode
 from minikube_py.resources import schema
@@ -29,8 +29,8 @@ from minikube_py.store.protocol import Draft, Key, Record
 
 # Kinds whose clients may set a status with the create call: a kubelet registers its node with one.
 _STATUS_ON_CREATE = frozenset((("", "Node"),))
-_ON_THE_LOOP = 50_000
-"""What the rules of a custom object may cost on the event loop: about 10 ms."""
+_ON_THE_LOOP = 2_000
+"""What the rules of a custom object may cost on the event loop: less than a millisecond."""
 _NOT_DESIRED = frozenset(("status", "metadata", "kind", "apiVersion"))
 
 
@@ -116,7 +116,7 @@ def restore(new: Object, old: Object, key: str) -> None:
     """Puts a part of the stored object back: a copy, because the stored object is shared."""
     if key not in old:
         new.pop(key, None)
-    elif new.get(key) != old[key]:
+    elif not same(new.get(key), old[key]):
         new[key] = deep_copy(old[key])
 
 
@@ -199,7 +199,7 @@ def prepare_update(kind: ResourceKind, new: Object, old: Object, form: UpdateFor
 def _is_desired_state_changed(new: Object, old: Object, ignored: frozenset[str]) -> bool:
     for key in {*new, *old} - ignored:
         before, after = old.get(key), new.get(key)
-        if before is not after and before != after:
+        if before is not after and not same(before, after):
             return True
     return False
 
@@ -213,7 +213,7 @@ def validate_update(kind: ResourceKind, new: Object, old: Object, form: UpdateFo
 
 async def validated(call: ApiCall, validate: Callable[[], None]) -> None:
     """Validates; rules of a custom kind that take long are begun anew in a thread, where they don't hold the loop."""
-    if call.is_large or not call.kind.custom:
+    if call.size > LONG_BYTES or not call.kind.custom:
         await run_step(call, validate)
         return
     before = PATIENCE.set(_ON_THE_LOOP)
@@ -224,7 +224,7 @@ async def validated(call: ApiCall, validate: Callable[[], None]) -> None:
         pass
     finally:
         PATIENCE.reset(before)
-    await asyncio.to_thread(validate)
+    await run_large(validate)
 
 
 def raise_invalid(kind: ResourceKind, obj: Object, errors: FieldErrors) -> None:
@@ -274,7 +274,7 @@ async def draft(call: ApiCall, obj: Object) -> Draft:
     kind, stored = call.kind, None
     if kind.custom_schema is not None and kind.custom_schema.webhook is not None:
         stored = await call.context.conversions.to_storage(kind, obj)
-    return draft_of(kind, obj, call.context.storage_kind(kind), stored)
+    return await run_step(call, draft_of, kind, obj, call.context.storage_kind(kind), stored)
 
 
 async def store(call: ApiCall, obj: Object, key: Key, expected: int | None) -> Record:

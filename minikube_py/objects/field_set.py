@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from minikube_py.objects.go_text import plain, quote
+from minikube_py.objects.json_pieces import in_order, used_up
 from minikube_py.objects.schema_node import ANY, SchemaNode
 
 FieldSet: TypeAlias = dict[str, Any]
@@ -226,7 +227,7 @@ def paths(fields: FieldSet, prefix: str = "") -> Iterator[str]:
 
 def ordered(fields: FieldSet) -> FieldSet:
     """The same set with its keys in Kubernetes' order."""
-    return {name: ordered(fields[name]) if fields[name] else LEAF for name in sorted(fields)}
+    return {name: ordered(fields[name]) if fields[name] else LEAF for name in in_order(fields)}
 
 
 def parse(fields: Any) -> FieldSet:
@@ -285,7 +286,7 @@ def field_set(value: Any, node: SchemaNode) -> FieldSet:
     if shape == "leaf":
         return LEAF
     out: FieldSet = {}
-    for name, item in _grouped(value, node).items():
+    for name, item in used_up(_grouped(value, node)):
         below = field_set(item[0], node.items or ANY) if len(item) == 1 else LEAF
         out[name] = {SELF: LEAF, **below} if below else LEAF
     return out
@@ -319,7 +320,7 @@ def whole(value: Any, node: SchemaNode, name: str = "") -> FieldSet:
         for key, child in value.items():
             out["f:" + key] = whole(child, child_node(node, key), key)
     else:
-        for key, items in _grouped(value, node).items():
+        for key, items in used_up(_grouped(value, node)):
             out[key] = whole(items[0], node.items or ANY) if len(items) == 1 else LEAF
     return out
 

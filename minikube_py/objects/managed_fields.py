@@ -14,6 +14,7 @@ from minikube_py import clock
 from minikube_py.objects import field_set
 from minikube_py.objects.errors import Object
 from minikube_py.objects.field_set import LEAF, FieldSet
+from minikube_py.objects.json_pieces import IN_PIECES, free
 from minikube_py.objects.schema_node import SchemaNode
 
 MAX_UPDATE_MANAGERS = 10
@@ -171,6 +172,10 @@ def update_managed_fields(
     if changed or removed:
         entries = _account(entries, changed, removed, operation)
     set_entries(new, entries)
+    if IN_PIECES.get():
+        left_over = [changed, removed]
+        del changed, removed
+        free(left_over)
 
 
 def _entries_to_start_from(live: Object | None, sent: Any, operation: Operation) -> list[Object]:

@@ -6,11 +6,12 @@ list when the value is fine. Sources: apimachinery pkg/apis/meta/v1, pkg/util/va
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 
 from minikube_py.objects.errors import Object
+from minikube_py.objects.json_pieces import IN_PIECES, copy
 
 T = TypeVar("T")
 _EMPTY: Mapping[str, str] = {}
@@ -114,19 +115,12 @@ def deep_copy(value: T) -> T:
     """
     if not isinstance(value, (dict, list)):
         return value
+    if IN_PIECES.get():
+        return copy(value)
     try:
         return orjson.loads(orjson.dumps(value))  # type: ignore[no-any-return]
     except TypeError:
-        return _copy(value)  # type: ignore[no-any-return]
-
-
-def _copy(value: Any) -> Any:
-    """The same for trees that hold what JSON can't, such as integers beyond 64 bits."""
-    if isinstance(value, dict):
-        return {k: _copy(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_copy(v) for v in value]
-    return value
+        return copy(value)  # it holds what JSON can't, such as integers beyond 64 bits
 
 
 # --- syntax ----------------------------------------------------------------------------------------------------------

@@ -1,11 +1,8 @@
 """Bodies: JSON, YAML, how deep, what stands twice; and which format an Accept header gets."""
 
-import asyncio
-
 import pytest
 
 from minikube_py.apiserver.codecs import PLAIN, Format, TextBody, encode, encode_parts, negotiate
-from minikube_py.apiserver.long_work import Turns
 from minikube_py.objects.errors import ApiError, BadRequest, NotAcceptable, UnsupportedMediaType
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -115,22 +112,3 @@ def test_yaml_that_nobody_would_read_is_json() -> None:
     text = encode(large, Format("application/yaml"))
     assert text.startswith(b'{"a"')
     assert TextBody(text, "application/yaml").tree() == large
-
-
-async def test_one_long_answer_has_its_turn_in_a_round() -> None:
-    turns, order = Turns(), list[str]()
-
-    async def long(name: str) -> None:
-        for _ in range(3):
-            await turns.next()
-            order.append(name)
-
-    async def rounds() -> None:
-        for _ in range(12):
-            await asyncio.sleep(0)
-            order.append("|")
-
-    await asyncio.gather(long("a"), long("b"), rounds())
-    between = "".join(order).strip("|").split("|")
-    assert max(map(len, between)) == 1
-    assert sorted("".join(between)) == ["a"] * 3 + ["b"] * 3
