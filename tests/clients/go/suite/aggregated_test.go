@@ -84,7 +84,7 @@ func TestDiscoveryOfAnotherServer(t *testing.T) {
 	})
 	eventually(t, "all checks have passed", func(ctx context.Context) (bool, error) {
 		read, err := services.Get(ctx, name, metav1.GetOptions{})
-		return err == nil && read.Status.Conditions[0].Message == "all checks passed", err
+		return err == nil && len(read.Status.Conditions) > 0 && read.Status.Conditions[0].Message == "all checks passed", err
 	})
 	preferred, err := typed.Discovery().ServerPreferredNamespacedResources()
 	must(t, err)
