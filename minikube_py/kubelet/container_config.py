@@ -96,6 +96,7 @@ class Specs:
             pod=pod_spec.reference(pod),
             name=container.name,
             image=container.image,
+            image_digest=image.digest_of(container.image),
             restart_count=restart_count,
             command=environment.expand_all(spec.get("command") or (), variables),
             args=environment.expand_all(spec.get("args") or (), variables),

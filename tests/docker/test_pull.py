@@ -73,8 +73,10 @@ async def test_pull_with_credentials(node: Node, image: str) -> None:
     assert not pulled.is_local_build
     sandbox = await node.sandbox()
     by_digest = next(one for one in pulled.digests if one.startswith(image.rpartition(":")[0]))
-    spec = ContainerSpec(sandbox.pod, "main", by_digest, command=("true",))
-    assert (await node.runtime.start_container(spec, sandbox)).image_id == pulled.id
+    digest = pulled.digest_of(image)
+    assert digest == by_digest
+    spec = ContainerSpec(sandbox.pod, "main", by_digest, command=("true",), image_digest=digest)
+    assert (await node.runtime.start_container(spec, sandbox)).image_id == f"docker-pullable://{digest}"
 
 
 @pytest.mark.parametrize("credentials", [(), (RegistryCredentials(USER, "wrong"),)])

@@ -95,6 +95,7 @@ def container_config(spec: ContainerSpec, owner: Owner, joined: Joined) -> dict[
             label.CONTAINER: spec.name,
             label.RESTART_COUNT: str(spec.restart_count),
             label.SPEC_HASH: spec.spec_hash,
+            label.IMAGE_DIGEST: spec.image_digest,
         },
         "Tty": spec.tty,
         "OpenStdin": spec.stdin,

@@ -14,6 +14,7 @@ POD_IP = "io.mkube.pod.ip"
 CONTAINER = "io.mkube.container"
 RESTART_COUNT = "io.mkube.restart-count"
 SPEC_HASH = "io.mkube.spec-hash"
+IMAGE_DIGEST = "io.mkube.image-digest"
 SHARES_PROCESSES = "io.mkube.share-process-namespace"
 KIND = "io.mkube.kind"
 

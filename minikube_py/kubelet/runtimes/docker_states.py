@@ -41,7 +41,7 @@ def container_state(inspected: Mapping[str, Any]) -> ContainerState:
         restart_count=_number(labels.get(label.RESTART_COUNT, "0")),
         state=name,
         image=inspected["Config"].get("Image", ""),
-        image_id=inspected.get("Image", ""),
+        image_id=_image_id(inspected, labels),
         spec_hash=labels.get(label.SPEC_HASH, ""),
         created_at=created_at,
         started_at=started_at,
@@ -51,6 +51,12 @@ def container_state(inspected: Mapping[str, Any]) -> ContainerState:
         was_oom_killed=name == "exited" and bool(state.get("OOMKilled")),
         error=error,
     )
+
+
+def _image_id(inspected: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """By digest where others can pull the image, else the engine's own id."""
+    digest = labels.get(label.IMAGE_DIGEST)
+    return f"docker-pullable://{digest}" if digest else str(inspected.get("Image", ""))
 
 
 def _life(state: Mapping[str, Any]) -> tuple[str, int, str]:

@@ -127,6 +127,9 @@ class ContainerSpec:
     """The id of the container whose processes this one sees (an ephemeral container's target)."""
 
     stop_signal: str = ""
+    image_digest: str = ""
+    """`repository@sha256:...` of the image, by which others can pull the same; '' for a local build."""
+
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     spec_hash: str = ""
@@ -190,6 +193,13 @@ class ImageState:
     @property
     def is_local_build(self) -> bool:
         return not self.digests
+
+    def digest_of(self, reference: str) -> str:
+        """The digest under the repository of the reference, else any; '' for a local build."""
+        last = reference.rpartition("/")[2]
+        name = reference.removesuffix(last) + last.partition("@")[0].partition(":")[0]
+        found = [digest for digest in self.digests if digest.partition("@")[0] == name]
+        return next(iter((*found, *self.digests)), "")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from minikube_py.kubelet.runtimes.docker_images import PullProgress, image_state
 from minikube_py.kubelet.runtimes.docker_states import container_state, pod_states, start_error
 from minikube_py.kubelet.runtimes.docker_streams import log_query, split_frames
 from minikube_py.kubelet.runtimes.pause_image import pause_archive, pause_image_id, pause_program
-from minikube_py.kubelet.runtimes.protocol import RuntimeFailure
+from minikube_py.kubelet.runtimes.protocol import ImageState, RuntimeFailure
 
 ZERO = "0001-01-01T00:00:00Z"
 START, END = "2026-01-01T00:00:00.5Z", "2026-01-01T00:00:02.123456789Z"
@@ -41,6 +41,28 @@ def test_running() -> None:
     state = container_state(inspected("running"))
     assert (state.state, state.exit_code, state.finished_at) == ("running", 0, 0.0)
     assert state.started_at == 1767225600.5
+
+
+def test_a_pulled_image_is_named_by_its_digest() -> None:
+    found = inspected("running")
+    assert container_state(found).image_id == "sha256:1"
+    found["Config"]["Labels"]["io.mkube.image-digest"] = "app@sha256:2"
+    assert container_state(found).image_id == "docker-pullable://app@sha256:2"
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("b:1", "b@sha256:2"),
+        ("r.io:5000/b", "r.io:5000/b@sha256:3"),
+        ("r.io:5000/b@sha256:3", "r.io:5000/b@sha256:3"),
+        ("docker.io/library/b:1", "a@sha256:1"),
+    ],
+)
+def test_the_digest_under_the_name_that_was_asked_for(reference: str, expected: str) -> None:
+    digests = ("a@sha256:1", "b@sha256:2", "r.io:5000/b@sha256:3")
+    assert ImageState("sha256:0", (), digests, 1).digest_of(reference) == expected
+    assert ImageState("sha256:0", (), (), 1).digest_of(reference) == ""
 
 
 def test_exited_and_out_of_memory() -> None:
