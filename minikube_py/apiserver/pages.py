@@ -38,15 +38,16 @@ class ContinueToken:
     def decode(cls, text: str) -> "ContinueToken":
         try:
             body = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            if body.get("v") != _VERSION:
+                raise _invalid(f"server does not recognize this encoded version {body.get('v') or ''}")
+            if body.get("rv") and not body.get("start"):
+                raise _invalid(f"encoded start key empty (version {_VERSION})")
             namespace, _, name = body["start"].partition("/")
-            if body["v"] != _VERSION:
-                raise ValueError("version")
             found = cls(int(body["rv"]), namespace, name, int(body.get("began", 0)))
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, binascii.Error):
-            raise BadRequest("invalid continue token: continue key is not valid") from None
+            raise _invalid() from None
         if found.revision == 0:
-            why = f"incorrect encoded start resourceVersion (version {_VERSION})"
-            raise BadRequest(f"invalid continue token: continue key is not valid: {why}")
+            raise _invalid(f"incorrect encoded start resourceVersion (version {_VERSION})")
         return found
 
     @property
@@ -56,6 +57,10 @@ class ContinueToken:
     @property
     def is_expired(self) -> bool:
         return self.is_consistent and clock.seconds() - self.began > TOKEN_SECONDS
+
+
+def _invalid(why: str = "") -> BadRequest:
+    return BadRequest("invalid continue token: continue key is not valid" + (f": {why}" if why else ""))
 
 
 class PageSnapshots:

@@ -42,7 +42,8 @@ def revision(text: str) -> int:
 
 
 def _bad_revision(text: str, why: str) -> str:
-    return f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": {why}'
+    parsed = f'strconv.ParseUint: parsing "{text}": {why}'
+    return f'invalid resource version: resourceVersion: Invalid value: "{text}": {parsed}'
 
 
 def check_timeout(query: Mapping[str, str]) -> None:

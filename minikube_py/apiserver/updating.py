@@ -34,6 +34,8 @@ from minikube_py.store.protocol import KeyNotFound, Record, RevisionConflict
 
 # A caller loses the race only against writes that succeeded, so each turn is somebody's progress.
 _ATTEMPTS = 30
+# Kinds that warn only people who make an object: pods are changed by programs, at a rate that forbids it.
+_TOLD_ONCE = frozenset((("", "Pod"), ("networking.k8s.io", "Ingress")))
 
 
 async def update(call: ApiCall) -> Answer:
@@ -178,8 +180,7 @@ class _Attempt:
                 if "managedFields" in old["metadata"]:
                     new["metadata"]["managedFields"] = old["metadata"]["managedFields"]
                 return Answer(new, self.record.data if kind.storage_gvk == kind.gvk else b"", 200, kind)
-            if new["metadata"].get("generation") != old["metadata"].get("generation"):
-                await self._warn()
+            await self._warn()
             if not self.is_applied and self.form.subresource not in RECORDED_FIRST:
                 await run_step(call, record_manager, call, old, new, self.form.subresource)
             return answer(call, new, await self._replace())
@@ -191,10 +192,13 @@ class _Attempt:
         return call.context.records.is_as_stored(call.kind, self.record)
 
     async def _warn(self) -> None:
-        """What people should know of the desired state. Pods are changed by programs, at a rate that forbids it."""
-        rules = self.call.kind.rules
-        if rules.warnings is not None and (self.call.kind.group, self.call.kind.kind) != ("", "Pod"):
-            self.call.warnings.extend(await run_step(self.call, rules.warnings, self.new))
+        """What people should know of the desired state, when it has changed."""
+        kind = self.call.kind
+        if kind.rules.warnings is None or self.form.subresource or (kind.group, kind.kind) in _TOLD_ONCE:
+            return
+        new, old = self.new["metadata"].get("generation"), self.old["metadata"].get("generation")
+        if new != old or not kind.rules.has_generation:
+            self.call.warnings.extend(await run_step(self.call, kind.rules.warnings, self.new))
 
     async def _replace(self) -> Record | None:
         """Stores the new state, or removes the object when this write let go of its last finalizer."""

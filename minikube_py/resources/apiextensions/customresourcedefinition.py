@@ -9,6 +9,7 @@ from minikube_py.objects import meta
 from minikube_py.objects.conditions import is_true
 from minikube_py.objects.errors import Object
 from minikube_py.resources.admissionregistration.webhooks import validate_client_config
+from minikube_py.resources.apiextensions.definition_warnings import of_definition
 from minikube_py.resources.apiextensions.version_rules import validate_version_schema
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
@@ -227,6 +228,7 @@ def row(definition: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=of_definition,
     default=default,
     prepare_create=prepare_create,
     prepare_update=prepare_update,

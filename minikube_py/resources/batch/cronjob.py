@@ -6,9 +6,9 @@ from zoneinfo import available_timezones
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import format_label_selector
+from minikube_py.resources import object_warnings
 from minikube_py.resources.batch.cron import schedule_problem
 from minikube_py.resources.batch.job_rules import validate_job_spec
-from minikube_py.resources.core import pod_warnings
 from minikube_py.resources.core.pod_template import default_pod_template
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
@@ -125,7 +125,7 @@ def row(cron_job: Object) -> list[Any]:
 
 
 RULES = KindRules(
-    warnings=lambda obj: pod_warnings.of_template(obj, "spec", "jobTemplate", "spec", "template"),
+    warnings=object_warnings.of_cron_job,
     default=default,
     prepare_create=prepare_create,
     validate=validate,

@@ -6,8 +6,8 @@ from minikube_py.objects import meta
 from minikube_py.objects.conditions import is_true
 from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import LabelSelector, format_label_selector
+from minikube_py.resources import object_warnings
 from minikube_py.resources.batch.job_rules import validate_job_spec
-from minikube_py.resources.core import pod_warnings
 from minikube_py.resources.core.pod_template import default_pod_template, validate_template_labels
 from minikube_py.resources.fields import FieldErrors, Path, is_same
 from minikube_py.resources.kind import KindRules
@@ -210,7 +210,7 @@ def fields(job: Object) -> dict[str, str]:
 
 
 RULES = KindRules(
-    warnings=pod_warnings.of_workload("spec", "template"),
+    warnings=object_warnings.of_job,
     default=default,
     prepare_create=prepare_create,
     validate=validate,

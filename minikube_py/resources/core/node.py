@@ -5,6 +5,7 @@ from typing import Any
 from minikube_py.objects import meta
 from minikube_py.objects.conditions import get_condition
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.affinity_rules import TAINT_EFFECTS
 from minikube_py.resources.core.resource_rules import validate_resource_name, validate_resource_quantity
 from minikube_py.resources.fields import FieldErrors, Path, is_same
@@ -138,6 +139,7 @@ def fields(node: Object) -> dict[str, str]:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_node,
     default=default,
     validate=validate,
     validate_update=validate_update,

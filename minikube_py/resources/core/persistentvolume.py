@@ -4,6 +4,7 @@ from typing import Any
 
 from minikube_py.objects import meta, quantity
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.affinity_rules import validate_node_selector
 from minikube_py.resources.core.claim_rules import VOLUME_MODES, validate_access_modes
 from minikube_py.resources.core.disk_rules import DISKS, needs
@@ -130,6 +131,7 @@ def row(volume: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_volume,
     default=default,
     prepare_create=prepare_create,
     validate=validate,

@@ -4,6 +4,7 @@ from typing import Any
 
 from minikube_py.objects import meta, quantity
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.claim_rules import validate_claim_spec
 from minikube_py.resources.core.pod_update import difference
 from minikube_py.resources.core.resource_rules import validate_resource_name, validate_resource_quantity
@@ -128,6 +129,7 @@ def row(claim: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_claim,
     default=default,
     prepare_create=prepare_create,
     validate=validate,

@@ -12,7 +12,7 @@ from minikube_py.resources.fields import Path
 
 Warnings = list[str]
 
-_NODE_LABELS = {
+NODE_LABELS = {
     "beta.kubernetes.io/arch": ("v1.14", "kubernetes.io/arch"),
     "beta.kubernetes.io/os": ("v1.14", "kubernetes.io/os"),
     "failure-domain.beta.kubernetes.io/region": ("v1.17", "topology.kubernetes.io/region"),
@@ -39,7 +39,7 @@ _WHOLE_BYTES = ("memory", "ephemeral-storage")
 
 
 def of_pod(pod: Object) -> Warnings:
-    found = [*_of_name(pod, "the Pod's hostname")]
+    found = [*of_name(pod, "the Pod's hostname")]
     found += _of_parts(pod.get("metadata") or {}, pod.get("spec") or {}, Path())
     return found
 
@@ -48,7 +48,7 @@ def of_workload(*at: str) -> Callable[[Object], Warnings]:
     """For a kind that makes pods from the template at that path, under names made from its own."""
 
     def warnings(obj: Object) -> Warnings:
-        return [*_of_name(obj, "Pod names and hostnames"), *of_template(obj, *at)]
+        return [*of_name(obj, "Pod names and hostnames"), *of_template(obj, *at)]
 
     return warnings
 
@@ -60,7 +60,7 @@ def of_template(obj: Object, *at: str) -> Warnings:
     return list(_of_parts(template.get("metadata") or {}, template.get("spec") or {}, Path().child(*at)))
 
 
-def _of_name(obj: Object, use: str) -> Iterator[str]:
+def of_name(obj: Object, use: str) -> Iterator[str]:
     problems = meta.dns1123_label(meta.name(obj))
     if problems:
         why = "which can result in surprising behavior; a DNS label is recommended"
@@ -70,8 +70,9 @@ def _of_name(obj: Object, use: str) -> Iterator[str]:
 def _of_parts(metadata: Object, spec: Object, at: Path) -> Iterator[str]:
     where = at.child("spec")
     for label in spec.get("nodeSelector") or ():
-        if label in _NODE_LABELS:
-            yield f"{where.child('nodeSelector').key(label)}: {_deprecated_label(label)}"
+        if label in NODE_LABELS:
+            yield f"{where.child('nodeSelector').key(label)}: {deprecated_label(label)}"
+    yield from _of_node_affinity((spec.get("affinity") or {}).get("nodeAffinity") or {}, where)
     for index, spread in enumerate(spec.get("topologySpreadConstraints") or ()):
         yield from _of_spread(spread, where.child("topologySpreadConstraints").index(index))
     for name in metadata.get("annotations") or ():
@@ -94,15 +95,35 @@ def _of_parts(metadata: Object, spec: Object, at: Path) -> Iterator[str]:
             yield from _of_container(container, where.child(group).index(index), ports)
 
 
-def _deprecated_label(label: str) -> str:
-    since, instead = _NODE_LABELS[label]
+def _of_node_affinity(affinity: Object, at: Path) -> Iterator[str]:
+    place = at.child("affinity", "nodeAffinity")
+    required = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or ()
+    where = place.child("requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+    for index, term in enumerate(required):
+        yield from of_expressions(term.get("matchExpressions"), where.index(index))
+    where = place.child("preferredDuringSchedulingIgnoredDuringExecution")
+    for index, preferred in enumerate(affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
+        expressions = (preferred.get("preference") or {}).get("matchExpressions")
+        yield from of_expressions(expressions, where.index(index).child("preference"))
+
+
+def of_expressions(expressions: Any, at: Path) -> Iterator[str]:
+    """Of deprecated node labels in a term's matchExpressions."""
+    for index, expression in enumerate(expressions or ()):
+        key = expression.get("key", "")
+        if key in NODE_LABELS:
+            yield f"{at.child('matchExpressions').index(index).child('key')}: {key} is {deprecated_label(key)}"
+
+
+def deprecated_label(label: str) -> str:
+    since, instead = NODE_LABELS[label]
     return f'deprecated since {since}; use "{instead}" instead'
 
 
 def _of_spread(spread: Object, at: Path) -> Iterator[str]:
     key = spread.get("topologyKey", "")
-    if key in _NODE_LABELS:
-        yield f"{at.child('topologyKey')}: {key} is {_deprecated_label(key)}"
+    if key in NODE_LABELS:
+        yield f"{at.child('topologyKey')}: {key} is {deprecated_label(key)}"
     if spread.get("labelSelector") is None:
         yield f"{at.child('labelSelector')}: a null labelSelector results in matching no pod"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.service_rules import (
     is_externally_accessible,
     validate_load_balancer_status,
@@ -181,6 +182,7 @@ def _validate(service: Object, errors: FieldErrors) -> None:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_service,
     default=default,
     prepare_create=prepare_create,
     prepare_update=prepare_update,

@@ -7,6 +7,7 @@ from typing import Any
 
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.service_rules import validate_ingress_host
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
@@ -169,6 +170,7 @@ def row(ingress: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_ingress,
     prepare_create=prepare_create,
     validate=validate,
     validate_update=validate_update,

@@ -5,6 +5,7 @@ from typing import Any
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
 from minikube_py.objects.selectors import format_label_selector
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.container_rules import PROTOCOLS
 from minikube_py.resources.fields import FieldErrors, Path
 from minikube_py.resources.kind import KindRules
@@ -107,6 +108,7 @@ def row(policy: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_network_policy,
     default=default,
     validate=validate,
     validate_update=validate_update,

@@ -4,6 +4,7 @@ from typing import Any
 
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.affinity_rules import validate_tolerations
 from minikube_py.resources.core.resource_rules import validate_resource_requirements
 from minikube_py.resources.fields import FieldErrors, Path
@@ -36,6 +37,7 @@ def row(runtime_class: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_runtime_class,
     validate=validate,
     validate_update=validate_update,
     columns=(NAME, text("Handler", "The underlying runtime and configuration that handles pods of this class."), AGE),

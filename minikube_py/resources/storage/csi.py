@@ -4,6 +4,7 @@ from typing import Any
 
 from minikube_py.objects import meta, quantity
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.volume_rules import validate_csi_driver_name
 from minikube_py.resources.fields import FieldErrors, Path, is_same
 from minikube_py.resources.kind import KindRules
@@ -190,6 +191,7 @@ NODE_RULES = KindRules(
     allows_unconditional_update=False,
 )
 CAPACITY_RULES = KindRules(
+    warnings=object_warnings.of_storage_capacity,
     validate=validate_capacity,
     validate_update=validate_capacity_update,
     columns=(

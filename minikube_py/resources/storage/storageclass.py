@@ -4,6 +4,7 @@ from typing import Any
 
 from minikube_py.objects import meta
 from minikube_py.objects.errors import Object
+from minikube_py.resources import object_warnings
 from minikube_py.resources.core.volume_rules import validate_csi_driver_name
 from minikube_py.resources.fields import FieldErrors, Path, is_same
 from minikube_py.resources.kind import KindRules
@@ -117,6 +118,7 @@ def attributes_row(attributes: Object) -> list[Any]:
 
 
 RULES = KindRules(
+    warnings=object_warnings.of_storage_class,
     default=default,
     validate=validate,
     validate_update=validate_update,

@@ -125,7 +125,9 @@ async def test_revisions_of_reads(http: HttpCalls) -> None:
         assert future.json["details"]["causes"][0]["reason"] == "ResourceVersionTooLarge"
         assert future.message == f"Too large resource version: {current + 100}, current: {current}"
     assert (await http("GET", f"{MAPS}?resourceVersionMatch=Exact")).code == 422
-    assert (await http("GET", f"{MAPS}?resourceVersion=x")).code == 400
+    assert (await http("GET", f"{MAPS}?resourceVersion=x")).message == (
+        'invalid resource version: resourceVersion: Invalid value: "x": strconv.ParseUint: parsing "x": invalid syntax'
+    )
 
 
 async def test_a_list_of_an_earlier_revision(http: HttpCalls) -> None:
