@@ -192,7 +192,10 @@ def prepare_update(kind: ResourceKind, new: Object, old: Object, form: UpdateFor
     has_generation = form.raises_generation and (kind.rules.has_generation or kind.custom)
     # A custom kind without the status subresource has no status: the field of that name is desired state.
     ignored = _NOT_DESIRED - {"status"} if kind.custom and "status" not in kind.subresources else _NOT_DESIRED
-    if has_generation and _is_desired_state_changed(new, old, ignored):
+    if has_generation and (
+        _is_desired_state_changed(new, old, ignored)
+        or any((fresh.get(key) or {}) != (stored.get(key) or {}) for key in kind.rules.generation_metadata)
+    ):
         fresh["generation"] = (stored.get("generation") or 0) + 1
 
 

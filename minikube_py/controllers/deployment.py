@@ -6,7 +6,7 @@ Source: pkg/controller/deployment. The status is written once, at the end of eac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from minikube_py.client.protocol import SHARED_ANSWER, DeleteOptions
+from minikube_py.client.protocol import SHARED_ANSWER, DeleteOptions, WriteOptions
 from minikube_py.controllers.context import DEPLOYMENTS, PODS, REPLICA_SETS, ControllerContext
 from minikube_py.controllers.workloads import rollout, rollout_status
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owners_of, selector_of
@@ -35,6 +35,7 @@ from minikube_py.reconciling.recorder import NORMAL, WARNING, EventRecorder
 from minikube_py.resources.kind import GVK
 
 _DEPLOYMENT = OwnerKind(DEPLOYMENTS, GVK("apps", "v1", "Deployment"))
+_STATUS = WriteOptions(subresource="status", is_answer_shared=True)
 
 
 @dataclass
@@ -250,7 +251,8 @@ class DeploymentController:
             return
         changed = deep_copy(work.deployment)
         changed["metadata"].setdefault("annotations", {})[rollout.REVISION] = revision
-        deployment = await self._client.update(DEPLOYMENTS, changed, options=SHARED_ANSWER)
+        # Through the status: a change of annotations by the object itself raises the generation.
+        deployment = await self._client.update(DEPLOYMENTS, changed, options=_STATUS)
         self._deployments.assume(deployment)
         work.deployment = deployment
 

@@ -85,6 +85,7 @@ class KindRules:
     warnings        what clients are told of a new object, and of a changed one whose generation rose (pods: new ones).
     status_changes_metadata  False where a write of the status leaves labels, annotations and finalizers as they were.
     status_keeps    else those fields of the metadata that a write of the status leaves as they were.
+    generation_metadata  fields of the metadata whose change raises the generation, as the desired state does.
     to_storage, from_storage  convert between the served version and the stored one, in place; None when equal.
     """
 
@@ -106,6 +107,7 @@ class KindRules:
     allows_unconditional_update: bool = True
     status_changes_metadata: bool = True
     status_keeps: tuple[str, ...] = ()
+    generation_metadata: tuple[str, ...] = ()
     warnings: Callable[[Object], list[str]] | None = None
     deprecation: str = ""
     default_grace_seconds: Callable[[Object], int] | None = None

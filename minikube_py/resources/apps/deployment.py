@@ -132,4 +132,5 @@ RULES = KindRules(
     row=row,
     has_generation=True,
     status_keeps=("labels",),
+    generation_metadata=("annotations",),  # they are copied to the replica sets
 )

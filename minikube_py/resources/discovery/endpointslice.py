@@ -138,4 +138,5 @@ RULES = KindRules(
     ),
     row=row,
     has_generation=True,
+    generation_metadata=("labels",),
 )

@@ -316,3 +316,23 @@ async def test_the_status_of_a_pod_changes_no_owners() -> None:
         patched = await client.patch(PODS, "p", patch, "default", options=STATUS)
     assert patched["metadata"]["ownerReferences"] == [owner]
     assert patched["metadata"]["labels"]["own"] == "no"
+
+
+# --- metadata that counts as desired state ---------------------------------------------------------------------------
+
+
+async def test_annotations_of_a_deployment_raise_its_generation() -> None:
+    async with test_cluster() as cluster:
+        client = cluster.client()
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+        body = {
+            "metadata": {"name": "d", "namespace": "default"},
+            "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template},
+        }
+        await client.create(DEPLOYMENTS, body)
+        seen = []
+        for key, options in (("labels", None), ("annotations", None), ("annotations", STATUS)):
+            patch = {"metadata": {key: {"x": f"{len(seen)}"}}}
+            patched = await client.patch(DEPLOYMENTS, "d", patch, "default", options=options or WriteOptions())
+            seen.append(patched["metadata"]["generation"])
+    assert seen == [1, 2, 2]
