@@ -28,6 +28,7 @@ HEAD_SECONDS = 32.0
 STALL_SECONDS = 60.0
 """How long a client may leave an answer unread before its connection is cut."""
 IDLE_SECONDS = 180.0
+_BULK_BYTES = 32 * 1024
 _BODY_LINGER_SECONDS = 10.0
 _REFUSAL_LINGER_SECONDS = 0.5
 _VERSIONS = ("1.1", "1.0")
@@ -72,6 +73,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_resumed = False
         self._is_ended = False  # no further request is taken
         self._is_paused = False
+        self._is_resting = False  # more of a long body is read in a turn
         self._drained: asyncio.Future[None] | None = None
         self._stall: asyncio.TimerHandle | None = None
         self.may_stall = False
@@ -112,7 +114,15 @@ class HttpConnection(asyncio.Protocol):
                 self._refuse(431, "the head of the request is too long")
             elif not was_in_head and self._current is None and not self._waiting:
                 self._set_deadline(HEAD_SECONDS)
+        if len(data) > _BULK_BYTES and not self._is_resting:
+            self._is_resting = True
+            self._server.turns.call(self._end_rest)
         self._proceed()
+
+    def _end_rest(self) -> None:
+        self._is_resting = False
+        if not self._is_ended:
+            self.read_on()
 
     def eof_received(self) -> bool:
         return False
@@ -323,7 +333,12 @@ class HttpConnection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         reading = self._reading
-        is_busy = bool(self._waiting) or self._left_over is not None or (reading is not None and reading.is_full)
+        is_busy = (
+            self._is_resting
+            or bool(self._waiting)
+            or self._left_over is not None
+            or (reading is not None and reading.is_full)
+        )
         if is_busy != self._is_paused:
             self._is_paused = is_busy
             if is_busy:

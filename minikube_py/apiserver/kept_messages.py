@@ -22,7 +22,7 @@ class KeptMessages:
         found = self._kept.get((kind.gvk, record.key))
         if found is not None and found[0] == record.revision:
             return found[1]
-        message = protobuf.encode_message(self._records.shared(kind, record), kind.gvk)
+        message = protobuf.encode_message(self._records.once(kind, record), kind.gvk)
         if kind.custom_schema is None:
             self._keep((kind.gvk, record.key), record.revision, message)
         return message

@@ -54,23 +54,30 @@ class Turns:
         try:
             await mine
             for _ in range(_MOST_GIVEN_WAY):
-                if not self._has_arrived:
+                if not self._takes_back_arrival():
                     break
-                self._has_arrived = False
                 await asyncio.sleep(0)
         finally:
             if mine.done() and not mine.cancelled():
                 self._wake_soon()
+
+    def _takes_back_arrival(self) -> bool:
+        has_arrived, self._has_arrived = self._has_arrived, False
+        return has_arrived
 
     def _wake_soon(self) -> None:
         self._is_due = bool(self._waiting)
         if self._is_due:
             asyncio.get_running_loop().call_soon(self._wake_one)
 
-    def _wake_one(self) -> None:
+    def _wake_one(self, given_way: int = 0) -> None:
         while self._waiting:
             first = self._waiting.popleft()
             if callable(first):
+                if given_way < _MOST_GIVEN_WAY and self._takes_back_arrival():
+                    self._waiting.appendleft(first)
+                    asyncio.get_running_loop().call_soon(self._wake_one, given_way + 1)
+                    return
                 self._wake_soon()
                 first()
                 return

@@ -58,6 +58,11 @@ class Records:
         self._parsed[place] = (record.revision, obj)
         return obj
 
+    def once(self, kind: ResourceKind, record: Record) -> Object:
+        """The same for a reader of very many, whose objects would drive out those that are read again and again."""
+        found = self._parsed.get((kind.gvk, record.key))
+        return found[1] if found is not None and found[0] == record.revision else self.fresh(kind, record)
+
     def offer(self, kind: ResourceKind, record: Record, obj: Object) -> None:
         """The tree that a record was just made of, which nobody may change any more: whoever reads the record in this
         round of the loop, as watchers do, need not parse it. A tree that nobody wanted by then is not kept.

@@ -68,14 +68,14 @@ async def reply_with_list(call: ApiCall, listing: Listing, form: Format) -> Repl
     """The answer to a list: in pieces that are made while others are answered."""
     if form.is_plain_json and not form.transform:
         return Reply(chunks=list_chunks(call, listing))
-    metadata, kind, shared = listing.metadata, call.kind, call.context.records.shared
+    metadata, kind, read = listing.metadata, call.kind, call.context.records.once
     head, key, make = _list_form(call, form, metadata)
     if form.media_type != PROTOBUF:
-        objects = (make(shared(kind, record)) for record in listing.records)
+        objects = (make(read(kind, record)) for record in listing.records)
         return Reply(chunks=encode_parts(head, key, objects, form), content_type=form.content_type)
     if form.transform:
         body = protobuf.ListBody(metadata, _PARTIAL._replace(kind=head["kind"], version=form.version))
-        messages = (protobuf.encode_message(make(shared(kind, record)), _PARTIAL) for record in listing.records)
+        messages = (protobuf.encode_message(make(read(kind, record)), _PARTIAL) for record in listing.records)
     else:
         body = protobuf.ListBody(metadata, kind.gvk._replace(kind=f"{kind.kind}List"))
         messages = (call.context.messages.message(kind, record) for record in listing.records)
