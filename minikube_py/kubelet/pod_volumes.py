@@ -107,6 +107,9 @@ class DiskVolumes:
         ready = self._ready.get(uid, {}).get(name)
         if ready is None:
             raise RuntimeFailure("CreateContainerConfigError", f'volume "{name}" is not mounted')
+        if mount.get("recursiveReadOnly") == "Enabled":
+            text = f'volume "{name}" requested recursive read-only mode, but it is not supported by the runtime'
+            raise RuntimeFailure("CreateContainerConfigError", f"failed to resolve recursive read-only mode: {text}")
         propagation = _PROPAGATION.get(mount.get("mountPropagation") or "", "rprivate")
         target, is_read_only = mount["mountPath"], bool(mount.get("readOnly")) or ready.is_read_only
         if ready.path is None:

@@ -47,6 +47,7 @@ from minikube_py.kubelet.runtimes.protocol import (
     SandboxSpec,
     SandboxState,
 )
+from minikube_py.kubelet.runtimes.seccomp_profiles import with_profile
 
 _SANDBOX_STOP_SECONDS = 2.0
 
@@ -143,6 +144,7 @@ class DockerRuntime:
 
     async def start_container(self, spec: ContainerSpec, sandbox: SandboxState) -> ContainerState:
         facts = await self._sandbox_facts(sandbox.id)
+        spec = await with_profile(spec)
         try:
             config = container_config(
                 spec, self._owner, Joined(sandbox.id, facts.shares_processes, facts.runtime_handler)

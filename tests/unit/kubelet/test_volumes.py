@@ -238,6 +238,9 @@ async def _empty_dir(data_dir: Path) -> None:
             assert os.path.ismount(memory.host_path)
         else:
             assert memory.size_bytes == 8 * 1024 * 1024
+        recursive = {"readOnly": True, "recursiveReadOnly": "Enabled"}
+        with pytest.raises(RuntimeFailure, match="requested recursive read-only mode, but it is not supported"):
+            await mount_of(made, pod({"emptyDir": {}}, recursive))
         await made.volumes.remove_others(set())
         assert not root.exists()
 
