@@ -1,4 +1,4 @@
-"""Calls to others by order of the cluster's admin: HTTPS with a checked certificate, without redirects.
+"""Calls to webhooks and aggregated APIs, by order of the cluster's admin: HTTPS, certificates checked, no redirects.
 
 A URL may be local, as operator authors need it; a Service is reached through the node of one of its pods.
 Source: apiserver pkg/util/webhook/client.go.
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -42,7 +43,11 @@ class OutboundError(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to call: a URL, or a Service. ca_pem b'': certificates that this machine trusts."""
+    """Whom to call: a URL, or a Service. ca_pem b'': certificates that this machine trusts.
+
+    identity: the files of a certificate and its key by which the other side recognises this server. is_insecure: the
+    admin wants the other side's certificate not to be checked.
+    """
 
     url: str = ""
     namespace: str = ""
@@ -50,6 +55,8 @@ class Target:
     port: int = 443
     path: str = ""
     ca_pem: bytes = field(default=b"", repr=False)
+    identity: tuple[Path, Path] | None = None
+    is_insecure: bool = False
 
     @property
     def shown(self) -> str:
@@ -116,6 +123,18 @@ class Outbound:
         except (OSError, ValueError) as error:
             raise OutboundError(f"{shown}: {error}") from None
 
+    async def connect(self, target: Target) -> BackendConnection:
+        """A connection of the caller's own. Raises ApiError, OSError, and ValueError for certificates of no use."""
+        return (await self._open(target))[0]
+
+    async def _open(self, target: Target) -> tuple[BackendConnection, ByteStream]:
+        context = _context(target.ca_pem, target.identity, target.is_insecure)
+        plain = await self._connect(target)
+        async with _closed_on_failure(plain):
+            stream = TlsStream(plain, target.server_name, context)
+            await stream.handshake()
+        return BackendConnection(stream), plain
+
     async def _post(self, target: Target, body: bytes, path: str, host: str) -> Answer:
         def request() -> ProxiedRequest:
             return ProxiedRequest(
@@ -128,11 +147,7 @@ class Outbound:
             except (ApiError, OSError):
                 continue  # closed by the other side while it waited: not this request's failure
             return await self._rest(target, *kept, head)
-        plain = await self._connect(target)
-        async with _closed_on_failure(plain):
-            stream = TlsStream(plain, target.server_name, _context(target.ca_pem))
-            await stream.handshake()
-        connection = BackendConnection(stream)
+        connection, plain = await self._open(target)
         return await self._rest(target, connection, plain, await _ask(connection, plain, request()))
 
     async def _rest(
@@ -199,15 +214,20 @@ class Outbound:
 
 
 @lru_cache(maxsize=256)
-def _context(ca_pem: bytes) -> ssl.SSLContext:
-    """Raises ValueError for a bundle that holds no certificate."""
+def _context(ca_pem: bytes, identity: tuple[Path, Path] | None, is_insecure: bool) -> ssl.SSLContext:
+    """Raises ValueError for a bundle that holds no certificate, OSError for an identity that can't be read."""
     try:
         context = ssl.create_default_context(cadata=ca_pem.decode() if ca_pem else None)
-    except ssl.SSLError:
+    except (ssl.SSLError, UnicodeDecodeError):
         raise ValueError("unable to load root certificates: unable to parse bytes as PEM block") from None
     # As Go checks certificates: one that is in the bundle itself is trusted, whatever it may sign.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if is_insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if identity is not None:
+        context.load_cert_chain(*identity)
     return context
 
 

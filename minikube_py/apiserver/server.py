@@ -11,7 +11,7 @@ from minikube_py.apiserver import raw_calls
 from minikube_py.apiserver.admission.protocol import AdmissionPlugin
 from minikube_py.apiserver.aggregation.api import FrontProxy
 from minikube_py.apiserver.aggregation.apis import AggregatedApis
-from minikube_py.apiserver.aggregation.forwarding import Dial
+from minikube_py.apiserver.aggregation.forwarding import Forwarder
 from minikube_py.apiserver.allocators import DEFAULT_SERVICE_CIDRS, ServiceAllocator
 from minikube_py.apiserver.authn.protocol import Authenticator
 from minikube_py.apiserver.authz.protocol import Authorizer
@@ -24,7 +24,7 @@ from minikube_py.apiserver.kept_messages import KeptMessages
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.metrics_page import MetricsPage
 from minikube_py.apiserver.openapi import OpenApi
-from minikube_py.apiserver.outbound import Outbound
+from minikube_py.apiserver.outbound import Dial, Outbound
 from minikube_py.apiserver.pages import PageSnapshots
 from minikube_py.apiserver.paths import Paths
 from minikube_py.apiserver.pipeline import Pipeline
@@ -65,8 +65,8 @@ class ApiServerOptions:
     mkube_version: str = "0.1.0"
     auditor: "Auditor | None" = None
     front_proxy: FrontProxy | None = None
-    dial_aggregated: Dial | None = None
-    """How to reach the server of an aggregated API; None: through its Service."""
+    dial: Dial | None = None
+    """How webhooks and aggregated APIs are reached that a Service names; None: through its endpoints."""
 
 
 class ApiServer:
@@ -92,7 +92,7 @@ class ApiServer:
             allocators={("", "Service"): services},
         )
 
-        self.outbound = self.context.conversions.outbound = Outbound(self.dial_service)
+        self.outbound = self.context.conversions.outbound = Outbound(options.dial or self.dial_service)
         self.health = Health()
         version = Version(options.mkube_version)
         openapi = OpenApi(reader.registry, version.body["gitVersion"], openapi_schema)
@@ -104,7 +104,7 @@ class ApiServer:
         names = options.host_names | {f"kubernetes.default.svc.{options.cluster_domain}"}
         self.pipeline = Pipeline(self.context, options.authenticator, self.paths.find, names, auditor=options.auditor)
         client = self.local_client(_ITSELF, "kube-apiserver")
-        self.aggregated = AggregatedApis(self.context, client, options.front_proxy, options.dial_aggregated)
+        self.aggregated = AggregatedApis(self.context, client, Forwarder(self.outbound, options.front_proxy))
         self.pipeline.aggregated = self.aggregated
         openapi.others = discovery.others = self.aggregated.documents
         self.aggregated.changed = discovery.forget

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from minikube_py.apiserver.aggregation.api import AggregatedApi
 from minikube_py.apiserver.streaming.proxied_http import SocketStream
 from minikube_py.bootstrap import certificates
 from minikube_py.client.node_connection import ByteStream
@@ -51,6 +50,7 @@ class Backend:
         self.asked: list[tuple[str, list[str]]] = []
         self.peers: list[str] = []
         self.port = 0
+        self.certificate = b""
 
     @asynccontextmanager
     async def running(self, header_ca: bytes) -> AsyncIterator[None]:
@@ -59,6 +59,7 @@ class Backend:
         key = certificates.make_key()
         request = certificates.LeafRequest("api", names=("api.wardle.svc",), usages=("server",))
         leaf = certificates.sign_leaf(self.authority, key.public_key(), request)
+        self.certificate = certificates.to_pem(leaf)
         file = self.directory / "server.pem"
         file.write_bytes(certificates.to_pem(leaf) + certificates.key_to_pem(key))
         context.load_cert_chain(file)
@@ -72,7 +73,7 @@ class Backend:
         finally:
             await runner.cleanup()
 
-    async def dial(self, _api: AggregatedApi) -> ByteStream:
+    async def dial(self, _namespace: str, _service: str, _port: str) -> ByteStream:
         return SocketStream(*await asyncio.open_connection("127.0.0.1", self.port))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -122,7 +123,7 @@ def backend(tmp_path: Path) -> Backend:
 
 @pytest.fixture
 async def cluster(tmp_path: Path, backend: Backend) -> AsyncIterator[HttpsCluster]:
-    async with https_cluster(tmp_path, dial_aggregated=backend.dial) as running:
+    async with https_cluster(tmp_path, dial=backend.dial) as running:
         yield running
 
 
@@ -167,6 +168,16 @@ async def test_who_asks_is_said_by_the_server_alone(cluster: HttpsCluster, backe
         assert (await http("GET", path, token="")).code == 401
         nobody = await http("GET", path, headers={"Impersonate-User": "jane"})
         assert (nobody.code, "flunders.wardle.example.com is forbidden" in nobody.message) == (403, True)
+
+
+async def test_a_server_is_trusted_by_its_certificate_alone(cluster: HttpsCluster, backend: Backend) -> None:
+    """As in Go, a bundle may hold the certificate itself instead of the authority that signed it."""
+    kubectl = Kubectl(cluster.kubeconfig)
+    async with backend.running(cluster.pki.request_header_ca_pem):
+        await kubectl("create", "namespace", "wardle")
+        await kubectl("create", "service", "clusterip", "api", "-n", "wardle", "--tcp=443:443")
+        await kubectl("apply", "-f", "-", stdin=api_service(backend.certificate))
+        await kubectl("wait", "--for=condition=Available", "apiservice/v1alpha1.wardle.example.com", "--timeout=30s")
 
 
 async def test_a_server_with_another_certificate_is_not_trusted(cluster: HttpsCluster, backend: Backend) -> None:

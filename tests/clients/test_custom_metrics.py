@@ -68,7 +68,7 @@ async def serve(cluster: HttpsCluster, adapter: Adapter) -> None:
 
 async def test_an_adapter_is_asked_as_the_autoscaler(tmp_path: Path) -> None:
     adapter = Adapter(tmp_path)
-    async with https_cluster(tmp_path, dial_aggregated=adapter.dial) as cluster:
+    async with https_cluster(tmp_path, dial=adapter.dial) as cluster:
         user = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
         groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
         reader = MetricsReader(cluster.client(user, groups))

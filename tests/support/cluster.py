@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from minikube_py.apiserver.aggregation.api import FrontProxy
-from minikube_py.apiserver.aggregation.forwarding import Dial
 from minikube_py.apiserver.audit.auditor import Auditor
 from minikube_py.apiserver.context import NoNodes
 from minikube_py.apiserver.identity import IdentityOptions, build_identity
 from minikube_py.apiserver.local_client import LocalClient
+from minikube_py.apiserver.outbound import Dial
 from minikube_py.apiserver.records import StoreReader
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.apiserver.server import ApiServer, ApiServerOptions
@@ -76,7 +76,7 @@ async def https_cluster(
     store: Store | None = None,
     *,
     auditor: Auditor | None = None,
-    dial_aggregated: Dial | None = None,
+    dial: Dial | None = None,
     **identity_options: Any,
 ) -> AsyncIterator[HttpsCluster]:
     """A server with authentication, RBAC and admission on a free port. Keys and kubeconfig are in `directory`.
@@ -99,7 +99,7 @@ async def https_cluster(
             nodes=nodes or NoNodes(),
             auditor=auditor,
             front_proxy=FrontProxy(pki.certificate_path("front-proxy"), pki.key_path("front-proxy")),
-            dial_aggregated=dial_aggregated,
+            dial=dial,
         )
     )
     feed = identity.feed(store)

@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from minikube_py.apiserver.outbound import Target
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR
 
@@ -43,19 +43,13 @@ class AggregatedApi:
     def path(self) -> str:
         return f"/apis/{self.group}/{self.version}"
 
-    def ssl_context(self, front_proxy: FrontProxy | None) -> ssl.SSLContext:
-        """Raises OSError or ssl.SSLError for certificates that can't be used."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        if self.is_insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif self.ca_pem:
-            context.load_verify_locations(cadata=self.ca_pem)
-        else:
-            context.load_default_certs()
-        if front_proxy is not None:
-            context.load_cert_chain(front_proxy.certificate, front_proxy.key)
-        return context
+    def target(self, front_proxy: FrontProxy | None) -> Target:
+        """Where a connection to it goes, and what makes it trusted."""
+        identity = (front_proxy.certificate, front_proxy.key) if front_proxy is not None else None
+        return Target(
+            namespace=self.namespace, service=self.service, port=self.port, ca_pem=self.ca_pem.encode(),
+            identity=identity, is_insecure=self.is_insecure,
+        )  # fmt: skip
 
 
 def aggregated_api(obj: Object) -> AggregatedApi | None:

@@ -10,14 +10,12 @@ from functools import partial
 
 import orjson
 
-from minikube_py.apiserver.aggregation.api import API_SERVICES, AggregatedApi, FrontProxy, aggregated_api
-from minikube_py.apiserver.aggregation.forwarding import Dial, Forwarder
+from minikube_py.apiserver.aggregation.api import API_SERVICES, AggregatedApi, aggregated_api
+from minikube_py.apiserver.aggregation.forwarding import Forwarder
 from minikube_py.apiserver.aggregation.registration import keep_local_services
 from minikube_py.apiserver.context import ServerContext
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
 from minikube_py.apiserver.streaming.proxied_http import ProxiedRequest, no_body
-from minikube_py.apiserver.streaming.service_dial import dial_service
-from minikube_py.client.node_connection import ByteStream
 from minikube_py.client.protocol import Client, WriteOptions
 from minikube_py.objects.conditions import get_condition, set_condition
 from minikube_py.objects.errors import ApiError, Conflict, NotFound, Object, ServiceUnavailable
@@ -38,18 +36,13 @@ _MAX_DOCUMENT_BYTES = 3 * 1024 * 1024
 
 
 class AggregatedApis:
-    """`run()` for as long as the server lives. changed is called when the resources of other servers change.
+    """`run()` for as long as the server lives. changed is called when the resources of other servers change."""
 
-    dial None: their servers are reached through their Services.
-    """
-
-    def __init__(
-        self, context: ServerContext, client: Client, front_proxy: FrontProxy | None, dial: Dial | None = None
-    ) -> None:
+    def __init__(self, context: ServerContext, client: Client, forwarder: Forwarder) -> None:
         self.changed: Callable[[], None] = lambda: None
         self._context = context
         self._client = client
-        self._forwarder = Forwarder(dial or self._dial, front_proxy)
+        self._forwarder = forwarder
         self._apis: dict[tuple[str, str], AggregatedApi] = {}
         self._resources: dict[AggregatedApi, Object] = {}
         self._checks: dict[AggregatedApi, asyncio.Task[None]] = {}
@@ -82,9 +75,6 @@ class AggregatedApis:
             return await self._forwarder.forward(api, request)
         except NotFound as error:
             raise ServiceUnavailable(f"service unavailable: {error.message}") from None
-
-    async def _dial(self, api: AggregatedApi) -> ByteStream:
-        return (await dial_service(self._context, api.namespace, api.service, str(api.port))).stream
 
     # --- following
 
@@ -122,7 +112,6 @@ class AggregatedApis:
         wanted = set(apis.values())
         for api in set(self._checks) - wanted:
             self._checks.pop(api).cancel()
-            self._forwarder.forget(api)
             if self._resources.pop(api, None) is not None:
                 self.changed()
         for api in wanted - set(self._checks):

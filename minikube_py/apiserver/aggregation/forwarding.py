@@ -3,55 +3,37 @@
 Source: the page "Kubernetes API Aggregation Layer" (request flow, headers), kube-aggregator pkg/apiserver.
 """
 
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from urllib.parse import quote
 
 from minikube_py.apiserver.aggregation.api import AggregatedApi, FrontProxy
 from minikube_py.apiserver.messages import HttpRequest, Reply, Taken
+from minikube_py.apiserver.outbound import Outbound
 from minikube_py.apiserver.request_info import UserInfo
 from minikube_py.apiserver.streaming.proxied_http import (
     BackendConnection,
     ProxiedRequest,
     ProxiedResponse,
-    TlsStream,
     pump,
 )
-from minikube_py.client.node_connection import ByteStream
 from minikube_py.objects.errors import ServiceUnavailable
-
-Dial = Callable[[AggregatedApi], Awaitable[ByteStream]]
 
 _MAX_WHOLE_BYTES = 64 * 1024
 
 
 class Forwarder:
-    """dial opens a connection to an endpoint of an API's Service. Raises ServiceUnavailable and NotFound."""
+    """Passes requests on to the servers of aggregated APIs. front_proxy: by what they recognise this server."""
 
-    def __init__(self, dial: Dial, front_proxy: FrontProxy | None) -> None:
-        self._dial = dial
+    def __init__(self, outbound: Outbound, front_proxy: FrontProxy | None) -> None:
+        self._outbound = outbound
         self._front_proxy = front_proxy
-        self._contexts: dict[AggregatedApi, ssl.SSLContext] = {}
 
     async def connect(self, api: AggregatedApi) -> BackendConnection:
-        """A connection to the API's server, whose certificate has been checked."""
+        """A connection to the API's server, whose certificate has been checked. Raises ServiceUnavailable, NotFound."""
         try:
-            context = self._contexts.get(api)
-            if context is None:
-                context = self._contexts[api] = api.ssl_context(self._front_proxy)
-        except (OSError, ssl.SSLError) as error:
+            return await self._outbound.connect(api.target(self._front_proxy))
+        except (OSError, ValueError) as error:
             raise ServiceUnavailable(f"error trying to reach service: {error}") from None
-        plain = await self._dial(api)
-        secured = TlsStream(plain, api.server_name, context)
-        try:
-            await secured.handshake()
-        except BaseException:
-            await plain.close()
-            raise
-        return BackendConnection(secured)
-
-    def forget(self, api: AggregatedApi) -> None:
-        self._contexts.pop(api, None)
 
     async def forward(self, api: AggregatedApi, request: HttpRequest) -> Reply | Taken:
         connection = await self.connect(api)
