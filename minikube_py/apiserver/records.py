@@ -101,10 +101,12 @@ class Records:
     def is_as_stored(self, kind: ResourceKind, record: Record) -> bool:
         """False when the object would be stored otherwise today: in another version, with defaults that came since."""
         schema = kind.custom_schema
-        if schema is None or record.revision > schema.clean_after:
+        if schema is None:
             return True
-        if schema.webhook is not None:
-            return stored_api_version(record) == kind.storage_gvk.api_version
+        if stored_api_version(record) != kind.storage_gvk.api_version:
+            return False
+        if record.revision > schema.clean_after or schema.webhook is not None:
+            return True
         wanted = deep_copy(self.shared(kind, record))
         if kind.rules.to_storage is not None:
             kind.rules.to_storage(wanted)
@@ -125,7 +127,8 @@ class Records:
             return False
         revision = revision_of_state(record)
         if revision > schema.clean_after:
-            return True
+            # A write that was under way when the storage version changed comes after that in the one before.
+            return stored_api_version(record) == kind.api_version
         return self._clean.get((kind.gvk, record.key)) == (revision, schema.clean_after)
 
     def _custom_data(self, kind: ResourceKind, schema: SchemaOfCustomKind, record: Record) -> bytes:

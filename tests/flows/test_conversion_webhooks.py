@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from minikube_py.resources.custom.definition import DEFINITIONS
 from minikube_py.resources.kind import GVR
 from tests.support.admitting import admitting_cluster
 from tests.support.cluster import Cluster, test_cluster
-from tests.support.webhook_server import WebhookServer, webhook_server
+from tests.support.webhook_server import WebhookServer, allow, webhook_server
 
 V1, V2 = GVR("stable.example.com", "v1", "tests"), GVR("stable.example.com", "v2", "tests")
 GROUP = "admissionregistration.k8s.io"
 POLICIES = GVR(GROUP, "v1", "validatingadmissionpolicies")
 BINDINGS = GVR(GROUP, "v1", "validatingadmissionpolicybindings")
+VALIDATING = GVR(GROUP, "v1", "validatingwebhookconfigurations")
 TEXT: Object = {"type": "string"}
 
 
@@ -227,6 +229,38 @@ async def test_a_webhook_may_change_labels_but_nothing_else_of_the_metadata(
     hooks.handlers["/convert"] = meddling
     read = await client.get(V2, "a", "default")
     assert read["metadata"] == {**made["metadata"], "labels": {"l": "2"}}
+
+
+async def test_a_write_that_was_under_way_when_the_storage_version_changed(
+    tmp_path: Path, hooks: WebhookServer
+) -> None:
+    """It is stored as it began, in the version before, and read in the one that is asked for."""
+    async with admitting_cluster() as running:
+        client, unconverted = running.client(), definition(hooks)
+        del unconverted["spec"]["conversion"]
+        await established(client, hooks, unconverted)
+        hooks.handlers["/slow"] = lambda request: allow()
+        rule = {"apiGroups": ["stable.example.com"], "apiVersions": ["*"], "resources": ["tests"], "operations": ["*"]}
+        slow = {
+            "name": "slow.example.com", "clientConfig": hooks.config("/slow"), "rules": [rule], "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }  # fmt: skip
+        await client.create(VALIDATING, {"metadata": {"name": "slow"}, "webhooks": [slow]})
+        hooks.gate.clear()
+        writing = asyncio.create_task(client.create(V1, first(), "default"))
+        async with asyncio.timeout(5):
+            await hooks.arrivals.acquire()
+            stored = await client.get(DEFINITIONS, "tests.stable.example.com")
+            for each in stored["spec"]["versions"]:
+                each["storage"] = each["name"] == "v2"
+            async with aclosing(client.watch(V1, Selection())) as until_changed:
+                await client.update(DEFINITIONS, stored)
+                async for _ in until_changed:
+                    pass
+        hooks.gate.set()
+        await writing
+        for gvr in (V1, V2):
+            assert (await client.get(gvr, "a", "default"))["apiVersion"] == f"{gvr.group}/{gvr.version}"
 
 
 async def test_a_definition_goes_without_its_webhook(cluster: Cluster, hooks: WebhookServer) -> None:
