@@ -13,15 +13,22 @@ from minikube_py.apiserver.messages import Reply
 from minikube_py.apiserver.reads import read_many, read_one
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo, single_name
 from minikube_py.apiserver.watches import bookmark, open_watch
-from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
+from minikube_py.client.protocol import (
+    EVERYTHING,
+    PLAIN_DELETE,
+    PLAIN_WRITE,
+    DeleteOptions,
+    ObjectList,
+    PatchType,
+    Selection,
+    WatchEvent,
+    WriteOptions,
+)
 from minikube_py.objects.errors import ApiError, Object, from_status
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
 
 _NO_QUERY: Mapping[str, str] = {}
-_EVERYTHING = Selection()
-_PLAIN_WRITE = WriteOptions()
-_PLAIN_DELETE = DeleteOptions()
 
 
 RawCall = Callable[[UserInfo, str, str, Object | None], Awaitable[Reply]]
@@ -66,7 +73,7 @@ class LocalClient:
             return (answer.obj if answer else None) or {}
         return self._context.records.fresh(call.kind, await read_one(call))
 
-    async def list(self, gvr: GVR, selection: Selection = _EVERYTHING) -> ObjectList:
+    async def list(self, gvr: GVR, selection: Selection = EVERYTHING) -> ObjectList:
         call = self._select("list", gvr, selection, _NO_QUERY)
         handler = find_handler(call)
         if handler is not None:
@@ -78,14 +85,14 @@ class LocalClient:
         return ObjectList([shared(call.kind, r) for r in listing.records], str(listing.revision))
 
     async def create(
-        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = _PLAIN_WRITE
+        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = PLAIN_WRITE
     ) -> Object:
         namespace = namespace or (obj.get("metadata") or {}).get("namespace", "")
         call = self._call("create", gvr, (namespace, name, options.subresource), _query(options), _body(obj))
         call.is_answer_shared = options.is_answer_shared
         return await _written(call)
 
-    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = _PLAIN_WRITE) -> Object:
+    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = PLAIN_WRITE) -> Object:
         metadata = obj.get("metadata") or {}
         place = (metadata.get("namespace", ""), metadata.get("name", ""), options.subresource)
         call = self._call("update", gvr, place, _query(options), _body(obj))
@@ -100,7 +107,7 @@ class LocalClient:
         namespace: str = "",
         *,
         patch_type: PatchType = PatchType.MERGE,
-        options: WriteOptions = _PLAIN_WRITE,
+        options: WriteOptions = PLAIN_WRITE,
     ) -> Object:
         place = (namespace, name, options.subresource)
         body = TreeBody(deep_copy(patch), patch_type)
@@ -109,19 +116,17 @@ class LocalClient:
         return await _written(call)
 
     async def delete(
-        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = _PLAIN_DELETE
+        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = PLAIN_DELETE
     ) -> Object:
         query = {"dryRun": "All"} if options.dry_run else _NO_QUERY
         return await _written(self._call("delete", gvr, (namespace, name, ""), query, _delete_body(options)))
 
-    async def delete_collection(
-        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = _PLAIN_DELETE
-    ) -> None:
+    async def delete_collection(self, gvr: GVR, selection: Selection, *, options: DeleteOptions = PLAIN_DELETE) -> None:
         query = {"dryRun": "All"} if options.dry_run else _NO_QUERY
         await write(self._select("deletecollection", gvr, selection, query, _delete_body(options)))
 
     async def watch(
-        self, gvr: GVR, selection: Selection = _EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
+        self, gvr: GVR, selection: Selection = EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
     ) -> AsyncIterator[WatchEvent]:
         query = {"resourceVersion": resource_version, "allowWatchBookmarks": "true" if bookmarks else "false"}
         call = self._select("watch", gvr, selection, query)

@@ -12,7 +12,17 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
+from minikube_py.client.protocol import (
+    EVERYTHING,
+    PLAIN_DELETE,
+    PLAIN_WRITE,
+    DeleteOptions,
+    ObjectList,
+    PatchType,
+    Selection,
+    WatchEvent,
+    WriteOptions,
+)
 from minikube_py.objects.errors import ApiError, Object, ServiceUnavailable, Timeout, from_status
 from minikube_py.resources.kind import GVR
 
@@ -21,10 +31,6 @@ REQUEST_SECONDS = 60.0
 # A watch may be silent for long; the server ends it now and then, and a dead connection is found by TCP.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_connect=10)
 _MESSAGE_BYTES = 32 * 1024 * 1024
-
-_EVERYTHING = Selection()
-_PLAIN_WRITE = WriteOptions()
-_PLAIN_DELETE = DeleteOptions()
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,7 @@ class HttpClient:
         found: Object = await self._call("GET", path_of(gvr, namespace, name, subresource))
         return found
 
-    async def list(self, gvr: GVR, selection: Selection = _EVERYTHING) -> ObjectList:
+    async def list(self, gvr: GVR, selection: Selection = EVERYTHING) -> ObjectList:
         query = {**_selectors(selection), "limit": str(PAGE_SIZE)}
         items: list[Object] = []
         while True:
@@ -87,7 +93,7 @@ class HttpClient:
             query["continue"] = token
 
     async def watch(
-        self, gvr: GVR, selection: Selection = _EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
+        self, gvr: GVR, selection: Selection = EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
     ) -> AsyncIterator[WatchEvent]:
         query = {**_selectors(selection), "watch": "true", "resourceVersion": resource_version}
         query["allowWatchBookmarks"] = "true" if bookmarks else "false"
@@ -102,14 +108,14 @@ class HttpClient:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     async def create(
-        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = _PLAIN_WRITE
+        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = PLAIN_WRITE
     ) -> Object:
         namespace = namespace or (obj.get("metadata") or {}).get("namespace", "")
         path = path_of(gvr, namespace, name, options.subresource)
         made: Object = await self._call("POST", path, _write_query(options), obj)
         return made
 
-    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = _PLAIN_WRITE) -> Object:
+    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = PLAIN_WRITE) -> Object:
         metadata = obj["metadata"]
         path = path_of(gvr, metadata.get("namespace", ""), metadata["name"], options.subresource)
         changed: Object = await self._call("PUT", path, _write_query(options), obj)
@@ -123,7 +129,7 @@ class HttpClient:
         namespace: str = "",
         *,
         patch_type: PatchType = PatchType.MERGE,
-        options: WriteOptions = _PLAIN_WRITE,
+        options: WriteOptions = PLAIN_WRITE,
     ) -> Object:
         path = path_of(gvr, namespace, name, options.subresource)
         query = _write_query(options)
@@ -133,14 +139,12 @@ class HttpClient:
         return changed
 
     async def delete(
-        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = _PLAIN_DELETE
+        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = PLAIN_DELETE
     ) -> Object:
         gone: Object = await self._call("DELETE", path_of(gvr, namespace, name), body=_delete_body(options))
         return gone
 
-    async def delete_collection(
-        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = _PLAIN_DELETE
-    ) -> None:
+    async def delete_collection(self, gvr: GVR, selection: Selection, *, options: DeleteOptions = PLAIN_DELETE) -> None:
         path = path_of(gvr, selection.namespace)
         await self._call("DELETE", path, _selectors(selection), _delete_body(options))
 

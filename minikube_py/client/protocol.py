@@ -71,6 +71,11 @@ class Selection:
     field_selector: str = ""
 
 
+EVERYTHING = Selection()
+PLAIN_WRITE = WriteOptions()
+PLAIN_DELETE = DeleteOptions()
+
+
 class Client(Protocol):
     """API calls as one user. Every call raises an `objects.errors.ApiError` subclass on failure.
 
@@ -79,17 +84,17 @@ class Client(Protocol):
 
     async def get(self, gvr: GVR, name: str, namespace: str = "", *, subresource: str = "") -> Object: ...
 
-    async def list(self, gvr: GVR, selection: Selection = Selection()) -> ObjectList:
+    async def list(self, gvr: GVR, selection: Selection = EVERYTHING) -> ObjectList:
         """All objects of the selection (the HTTP client follows continue tokens)."""
         ...
 
     async def create(
-        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = WriteOptions()
+        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = PLAIN_WRITE
     ) -> Object:
         """With options.subresource (binding, eviction, token), name is the parent object's."""
         ...
 
-    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = WriteOptions()) -> Object:
+    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = PLAIN_WRITE) -> Object:
         """Replace the object named in obj.metadata; a resourceVersion in it is the optimistic lock."""
         ...
 
@@ -101,19 +106,19 @@ class Client(Protocol):
         namespace: str = "",
         *,
         patch_type: PatchType = PatchType.MERGE,
-        options: WriteOptions = WriteOptions(),
+        options: WriteOptions = PLAIN_WRITE,
     ) -> Object: ...
 
     async def delete(
-        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = DeleteOptions()
+        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = PLAIN_DELETE
     ) -> Object: ...
 
     async def delete_collection(
-        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = DeleteOptions()
+        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = PLAIN_DELETE
     ) -> None: ...
 
     def watch(
-        self, gvr: GVR, selection: Selection = Selection(), *, resource_version: str = "", bookmarks: bool = False
+        self, gvr: GVR, selection: Selection = EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
     ) -> AsyncIterator[WatchEvent]:
         """Events after resource_version until the server ends the watch. Raises Expired when it is too old.
 

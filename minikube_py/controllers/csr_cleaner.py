@@ -4,44 +4,24 @@ Source: pkg/controller/certificates/cleaner (the times).
 """
 
 import base64
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from minikube_py import clock
-from minikube_py.client.protocol import Client, DeleteOptions
-from minikube_py.controllers.context import ControllerContext
 from minikube_py.controllers.csr_approving import SIGNING_REQUESTS
-from minikube_py.objects.errors import NotFound, Object
-from minikube_py.reconciling.cache import Key
-from minikube_py.reconciling.controller import Source
+from minikube_py.controllers.expiry import Expiry
+from minikube_py.objects.errors import Object
 
 DECIDED_KEPT = timedelta(hours=1)
 PENDING_KEPT = timedelta(hours=24)
 
 
-class CertificateRequestCleaner:
+class CertificateRequestCleaner(Expiry):
     name = "csr-cleaner"
+    user = "certificate-controller"
+    resource = SIGNING_REQUESTS
 
-    def __init__(self, context: ControllerContext) -> None:
-        self._client: Client = context.client_for("certificate-controller")
-        self._requests = context.informers.informer(SIGNING_REQUESTS)
-
-    def sources(self) -> Sequence[Source]:
-        return (Source(self._requests),)
-
-    async def reconcile(self, key: Key) -> float | None:
-        found = self._requests.cache.get(*key)
-        if found is None:
-            return None
-        left = (_end_of(found) - clock.now()).total_seconds()
-        if left > 0:
-            return left
-        try:
-            options = DeleteOptions(uid=found["metadata"]["uid"])
-            await self._client.delete(SIGNING_REQUESTS, key.name, options=options)
-        except NotFound:
-            return None
-        return None
+    def end_of(self, obj: Object) -> datetime:
+        return _end_of(obj)
 
 
 def _end_of(request: Object) -> datetime:

@@ -12,14 +12,13 @@ from contextlib import aclosing
 from typing import NamedTuple, cast
 
 from minikube_py import clock, ids
-from minikube_py.client.protocol import Client, Selection, WatchEvent
+from minikube_py.client.protocol import EVERYTHING, Client, Selection, WatchEvent
 from minikube_py.objects.errors import ApiError, Expired, Gone, Object
 from minikube_py.reconciling.cache import Cache, IndexFn, Key, key_of
 from minikube_py.resources.kind import GVR
 
 log = logging.getLogger(__name__)
 
-EVERYTHING = Selection()
 ADDED, MODIFIED, DELETED, BOOKMARK = "ADDED", "MODIFIED", "DELETED", "BOOKMARK"
 
 _FIRST_DELAY_SECONDS = 0.2

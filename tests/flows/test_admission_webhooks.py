@@ -14,8 +14,7 @@ from minikube_py.objects.conditions import get_condition
 from minikube_py.objects.errors import ApiError, Forbidden, InternalError, Invalid, Object
 from minikube_py.resources.custom.definition import DEFINITIONS
 from minikube_py.resources.kind import GVR
-from tests.support.admitting import admitting_cluster
-from tests.support.cluster import Cluster, https_cluster
+from tests.support.cluster import https_cluster
 from tests.support.http_calls import http_calls
 from tests.support.webhook_server import WebhookServer, allow, deny, patch, webhook_server
 
@@ -25,17 +24,6 @@ MUTATING = GVR(GROUP, "v1", "mutatingwebhookconfigurations")
 MAPS, PODS, NAMESPACES = GVR("", "v1", "configmaps"), GVR("", "v1", "pods"), GVR("", "v1", "namespaces")
 SERVICES, SLICES = GVR("", "v1", "services"), GVR("discovery.k8s.io", "v1", "endpointslices")
 TABS = GVR("stable.example.com", "v1", "crontabs")
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    async with admitting_cluster() as running:
-        yield running
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> LocalClient:
-    return cluster.client()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """MutatingAdmissionPolicies over a running API server: what they change, in which order, and how they fail."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -9,25 +8,12 @@ from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.client.protocol import WriteOptions
 from minikube_py.objects.errors import ApiError, Invalid, Object
 from minikube_py.resources.kind import GVR
-from tests.support.admitting import admitting_cluster
-from tests.support.cluster import Cluster
 
 GROUP = "admissionregistration.k8s.io"
 POLICIES = GVR(GROUP, "v1", "mutatingadmissionpolicies")
 BINDINGS = GVR(GROUP, "v1", "mutatingadmissionpolicybindings")
 MAPS, PODS = GVR("", "v1", "configmaps"), GVR("", "v1", "pods")
 DEPLOYMENTS = GVR("apps", "v1", "deployments")
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    async with admitting_cluster() as running:
-        yield running
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> LocalClient:
-    return cluster.client()
 
 
 def applying(expression: str) -> Object:

@@ -1,7 +1,6 @@
 """ValidatingAdmissionPolicies over a running API server: what they refuse, with which words, and when they don't."""
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +13,7 @@ from minikube_py.client.protocol import PatchType, WriteOptions
 from minikube_py.objects.errors import ApiError, Invalid, Object
 from minikube_py.resources.kind import GVR
 from tests.support.admission import admission_context, admission_request, run
-from tests.support.admitting import admitting_cluster
-from tests.support.cluster import Cluster, https_cluster
+from tests.support.cluster import https_cluster
 from tests.support.control_plane import control_plane
 from tests.support.http_calls import http_calls
 from tests.support.object_reader import DictReader
@@ -26,17 +24,6 @@ POLICIES = GVR(GROUP, "v1", "validatingadmissionpolicies")
 BINDINGS = GVR(GROUP, "v1", "validatingadmissionpolicybindings")
 MAPS, NAMESPACES = GVR("", "v1", "configmaps"), GVR("", "v1", "namespaces")
 DEPLOYMENTS = GVR("apps", "v1", "deployments")
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[Cluster]:
-    async with admitting_cluster() as running:
-        yield running
-
-
-@pytest.fixture
-def client(cluster: Cluster) -> LocalClient:
-    return cluster.client()
 
 
 def rules(resource: str = "configmaps", group: str = "", *operations: str) -> Object:

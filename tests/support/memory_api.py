@@ -6,12 +6,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from minikube_py import clock, ids
-from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
+from minikube_py.client.protocol import (
+    EVERYTHING,
+    PLAIN_DELETE,
+    PLAIN_WRITE,
+    DeleteOptions,
+    ObjectList,
+    PatchType,
+    Selection,
+    WatchEvent,
+    WriteOptions,
+)
 from minikube_py.objects.errors import AlreadyExists, Conflict, NotFound, Object
 from minikube_py.objects.meta import deep_copy
 from minikube_py.resources.kind import GVR
-
-EVERYTHING, WRITE, DELETE = Selection(), WriteOptions(), DeleteOptions()
 
 
 class MemoryApi:
@@ -34,7 +42,7 @@ class MemoryApi:
         return ObjectList(items, str(self.revision))
 
     async def create(
-        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = WRITE
+        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = PLAIN_WRITE
     ) -> Object:
         self.writes.append(("create", gvr.resource, obj))
         if options.subresource == "token":
@@ -54,7 +62,7 @@ class MemoryApi:
             raise AlreadyExists.of(gvr.group, gvr.resource, meta["name"])
         return self._store(key, made, "ADDED")
 
-    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = WRITE) -> Object:
+    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = PLAIN_WRITE) -> Object:
         meta = obj["metadata"]
         key = (gvr, meta.get("namespace", ""), meta["name"])
         if key not in self.objects:
@@ -71,7 +79,7 @@ class MemoryApi:
         namespace: str = "",
         *,
         patch_type: PatchType = PatchType.MERGE,
-        options: WriteOptions = WRITE,
+        options: WriteOptions = PLAIN_WRITE,
     ) -> Object:
         self.writes.append(("patch", f"{gvr.resource}/{options.subresource}".rstrip("/"), patch))
         old = await self.get(gvr, name, namespace)
@@ -80,7 +88,9 @@ class MemoryApi:
             raise Conflict.of(gvr.group, gvr.resource, name)
         return self._store((gvr, namespace, name), _merged(old, patch), "MODIFIED")
 
-    async def delete(self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = DELETE) -> Object:
+    async def delete(
+        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = PLAIN_DELETE
+    ) -> Object:
         old = await self.get(gvr, name, namespace)
         if options.uid and options.uid != old["metadata"]["uid"]:
             raise Conflict.of(gvr.group, gvr.resource, name)
@@ -97,7 +107,7 @@ class MemoryApi:
         self._tell(gvr, "DELETED", gone)
         return gone
 
-    async def delete_collection(self, gvr: GVR, selection: Selection, *, options: DeleteOptions = DELETE) -> None:
+    async def delete_collection(self, gvr: GVR, selection: Selection, *, options: DeleteOptions = PLAIN_DELETE) -> None:
         raise NotImplementedError
 
     async def watch(

@@ -10,13 +10,20 @@ from minikube_py.apiserver.audit.trail import AuditTrail, Origin
 from minikube_py.apiserver.local_client import LocalClient
 from minikube_py.apiserver.raw_calls import LOOPBACK
 from minikube_py.apiserver.request_info import RequestInfo, UserInfo, single_name
-from minikube_py.client.protocol import DeleteOptions, ObjectList, PatchType, Selection, WatchEvent, WriteOptions
+from minikube_py.client.protocol import (
+    EVERYTHING,
+    PLAIN_DELETE,
+    PLAIN_WRITE,
+    DeleteOptions,
+    ObjectList,
+    PatchType,
+    Selection,
+    WatchEvent,
+    WriteOptions,
+)
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR
 
-_EVERYTHING = Selection()
-_PLAIN_WRITE = WriteOptions()
-_PLAIN_DELETE = DeleteOptions()
 _USER_AGENT = "mkube (in process)"
 
 ClientFactory = Callable[[dict[str, str] | None], LocalClient]
@@ -37,7 +44,7 @@ class AuditedClient:
             obj = await client.get(gvr, name, namespace, subresource=subresource)
             return _answered(trail, obj)
 
-    async def list(self, gvr: GVR, selection: Selection = _EVERYTHING) -> ObjectList:
+    async def list(self, gvr: GVR, selection: Selection = EVERYTHING) -> ObjectList:
         with self._call(_select("list", gvr, selection)) as (client, trail):
             found = await client.list(gvr, selection)
             if trail is not None:
@@ -47,14 +54,14 @@ class AuditedClient:
             return found
 
     async def create(
-        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = _PLAIN_WRITE
+        self, gvr: GVR, obj: Object, namespace: str = "", *, name: str = "", options: WriteOptions = PLAIN_WRITE
     ) -> Object:
         metadata = obj.get("metadata") or {}
         place = (namespace or metadata.get("namespace", ""), name, options.subresource)
         with self._call(_about("create", gvr, place), obj) as (client, trail):
             return _answered(trail, await client.create(gvr, obj, namespace, name=name, options=options), 201)
 
-    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = _PLAIN_WRITE) -> Object:
+    async def update(self, gvr: GVR, obj: Object, *, options: WriteOptions = PLAIN_WRITE) -> Object:
         metadata = obj.get("metadata") or {}
         place = (metadata.get("namespace", ""), metadata.get("name", ""), options.subresource)
         with self._call(_about("update", gvr, place), obj) as (client, trail):
@@ -68,27 +75,25 @@ class AuditedClient:
         namespace: str = "",
         *,
         patch_type: PatchType = PatchType.MERGE,
-        options: WriteOptions = _PLAIN_WRITE,
+        options: WriteOptions = PLAIN_WRITE,
     ) -> Object:
         with self._call(_about("patch", gvr, (namespace, name, options.subresource)), patch) as (client, trail):
             obj = await client.patch(gvr, name, patch, namespace, patch_type=patch_type, options=options)
             return _answered(trail, obj)
 
     async def delete(
-        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = _PLAIN_DELETE
+        self, gvr: GVR, name: str, namespace: str = "", *, options: DeleteOptions = PLAIN_DELETE
     ) -> Object:
         with self._call(_about("delete", gvr, (namespace, name, ""))) as (client, trail):
             return _answered(trail, await client.delete(gvr, name, namespace, options=options))
 
-    async def delete_collection(
-        self, gvr: GVR, selection: Selection, *, options: DeleteOptions = _PLAIN_DELETE
-    ) -> None:
+    async def delete_collection(self, gvr: GVR, selection: Selection, *, options: DeleteOptions = PLAIN_DELETE) -> None:
         with self._call(_select("deletecollection", gvr, selection)) as (client, trail):
             await client.delete_collection(gvr, selection, options=options)
             _answered(trail, {})
 
     async def watch(
-        self, gvr: GVR, selection: Selection = _EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
+        self, gvr: GVR, selection: Selection = EVERYTHING, *, resource_version: str = "", bookmarks: bool = False
     ) -> AsyncIterator[WatchEvent]:
         with self._call(_select("watch", gvr, selection)) as (client, trail):
             events = client.watch(gvr, selection, resource_version=resource_version, bookmarks=bookmarks)
