@@ -18,6 +18,7 @@ from minikube_py.objects.apply import Operation, from_paths, update_managed_fiel
 from minikube_py.objects.errors import Invalid, Object
 from minikube_py.objects.field_set import FieldSet
 from minikube_py.objects.json_pieces import same
+from minikube_py.objects.managed_fields import decode_entries
 from minikube_py.objects.meta import deep_copy
 from minikube_py.objects.schema_node import SchemaNode
 from minikube_py.resources import schema
@@ -142,6 +143,7 @@ def _options(call: ApiCall, operation: str) -> Object:
 
 
 async def mutate(call: ApiCall, request: AdmissionRequest) -> None:
+    before = _managers(request)
     for plugin in call.context.admission:
         await plugin.mutate(request)
     if request.rounds.is_wanted:
@@ -149,6 +151,26 @@ async def mutate(call: ApiCall, request: AdmissionRequest) -> None:
         for plugin in call.context.admission:
             await plugin.mutate(request)
         request.warnings[:] = dict.fromkeys(request.warnings)
+    if before and _managers(request) is not before:
+        _check_managers(request, before)
+
+
+def _managers(request: AdmissionRequest) -> list[Object] | None:
+    metadata = request.obj.get("metadata") if request.obj is not None else None
+    return metadata.get("managedFields") if isinstance(metadata, dict) else None
+
+
+def _check_managers(request: AdmissionRequest, before: list[Object]) -> None:
+    """A webhook may change who owns what; where it leaves nonsense, all is as it was, and the client is told."""
+    try:
+        decode_entries(_managers(request) or [])
+    except ValueError as error:
+        if request.obj is not None:
+            request.obj["metadata"]["managedFields"] = before
+        request.warnings.append(
+            ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated "
+            f"mutating admission controller; please fix your requests: {error}"
+        )
 
 
 async def admit(call: ApiCall, request: AdmissionRequest) -> None:

@@ -84,6 +84,23 @@ async def test_audit_annotations_of_mutating_webhooks(tmp_path: Path, hooks: Web
     }
 
 
+async def test_a_webhook_can_not_break_the_managers(tmp_path: Path, hooks: WebhookServer) -> None:
+    managers = "/metadata/managedFields"
+    hooks.handlers["/break"] = lambda r: patch({"op": "replace", "path": f"{managers}/0/operation", "value": "Sing"})
+    hooks.handlers["/own"] = lambda r: patch({"op": "replace", "path": f"{managers}/0/manager", "value": "hook"})
+    async with https_cluster(tmp_path) as cluster, http_calls(cluster) as http:
+        await install(http, "mutating", webhook("a.test.io", hooks.config("/break")))
+        made = await http("POST", MAPS, {"metadata": {"name": "m"}, "data": {"a": "1"}})
+        assert ".metadata.managedFields was in an invalid state after admission" in made.headers["Warning"]
+        assert [entry["manager"] for entry in made.json["metadata"]["managedFields"]] == ["tests"]
+        change = [{"op": "replace", "path": "/webhooks/0/clientConfig/url", "value": hooks.config("/own")["url"]}]
+        headers = {"Content-Type": "application/json-patch+json"}
+        await http("PATCH", f"{CONFIGURATIONS}/mutatingwebhookconfigurations/config", change, headers=headers)
+        made = await http("POST", MAPS, {"metadata": {"name": "n"}, "data": {"a": "1"}})
+        assert "Warning" not in made.headers
+        assert [entry["manager"] for entry in made.json["metadata"]["managedFields"]] == ["hook"]
+
+
 async def test_metrics_of_admission(tmp_path: Path, hooks: WebhookServer) -> None:
     hooks.handlers["/check"] = lambda r: deny("no") if "bad" in r["object"]["data"] else allow()
     conditions = [{"name": "wanted", "expression": "object.metadata.name != 'left-out'"}]
