@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from minikube_py.client.protocol import SHARED_ANSWER, DeleteOptions, WriteOptions
 from minikube_py.controllers.context import DEPLOYMENTS, PODS, REPLICA_SETS, ControllerContext
-from minikube_py.controllers.workloads import rollout, rollout_status
+from minikube_py.controllers.workloads import rollback, rollout, rollout_status
 from minikube_py.controllers.workloads.ownership import Claimer, OwnerKind, owners_of, selector_of
 from minikube_py.controllers.workloads.pods import BY_CONTROLLER, controller_index, is_finished, orphans_of
 from minikube_py.controllers.workloads.rollout import replicas
@@ -116,10 +116,14 @@ class DeploymentController:
             work.find_new()
             return await self._finish(work, rolling=False)
         self._note_pause(work)
-        if deployment["spec"].get("paused") or self._was_scaled(work):
+        is_paused, target = deployment["spec"].get("paused"), rollback.wanted_revision(deployment)
+        if is_paused or (target is None and self._was_scaled(work)):
             await self._scale_only(work)
             return await self._finish(work, rolling=False)
         try:
+            if target is not None:
+                await self._roll_back(work, target)
+                return None
             await (self._roll(work) if rollout.is_rolling(deployment) else self._recreate(work))
         except _CreateFailed as failed:
             await self._finish(work, rolling=True)
@@ -163,6 +167,24 @@ class DeploymentController:
         if any(rollout.counted(rs, "replicas") for rs in work.old):
             return True
         return any(not is_finished(pod) for rs in work.old for pod in self._pods.cache.by_index(BY_CONTROLLER, uid(rs)))
+
+    async def _roll_back(self, work: _Rollout, target: int) -> None:
+        """Replace the template, or say why not, and take the request away; the write starts the rollout."""
+        await self._ensure_new(work)
+        wanted = target or rollback.last_revision(work.all)
+        found = next((rs for rs in work.all if wanted and rollout.revision(rs) == wanted), None)
+        deployment, same = work.deployment, f'"{name(work.deployment)}"'
+        if found is None:
+            what = "the revision to rollback to" if wanted else "last revision"
+            kind, reason, text = WARNING, "DeploymentRollbackRevisionNotFound", f"Unable to find {what}."
+        elif same_template(found["spec"]["template"], deployment["spec"]["template"]):
+            text = f"The rollback revision contains the same template as current deployment {same}"
+            kind, reason = WARNING, "DeploymentRollbackTemplateUnchanged"
+        else:
+            deployment = rollback.rolled_back(deployment, found)
+            kind, reason, text = NORMAL, "DeploymentRollback", f"Rolled back deployment {same} to revision {wanted}"
+        await write_object(self._client, self._deployments, rollback.without_request(deployment))
+        self._recorder.event(work.deployment, kind, reason, text)
 
     async def _scale_only(self, work: _Rollout) -> None:
         """A paused Deployment, or one whose size changed: adjust sizes, start no rollout."""

@@ -14,6 +14,7 @@ from tests.support.virtual_time import virtual_time
 DEPLOYMENTS = GVR("apps", "v1", "deployments")
 REPLICA_SETS = GVR("apps", "v1", "replicasets")
 REVISION = "deployment.kubernetes.io/revision"
+ROLLBACK_TO = "deprecated.deployment.rollback.to"
 
 
 def deployment(replicas: int = 3, image: str = "web:1", **spec: Any) -> Object:
@@ -133,6 +134,61 @@ async def test_rollback_uses_the_old_replica_set_under_a_new_revision() -> None:
         assert annotations(again)[REVISION] == "3"
         assert annotations(again)["deployment.kubernetes.io/revision-history"] == "1"
         assert annotations(await plane.get(DEPLOYMENTS, "web"))[REVISION] == "3"
+
+
+async def ask_for_rollback(plane: ControlPlane, revision: str) -> None:
+    found = deep_copy(await plane.get(DEPLOYMENTS, "web"))
+    found["metadata"].setdefault("annotations", {})[ROLLBACK_TO] = revision
+    await plane.client.update(DEPLOYMENTS, found)
+
+    async def is_answered() -> bool:
+        return ROLLBACK_TO not in annotations(await plane.get(DEPLOYMENTS, "web"))
+
+    await plane.until(is_answered)
+    await plane.until(lambda: is_rolled_out(plane))
+
+
+@virtual_time
+async def test_the_annotation_of_old_clients_rolls_back() -> None:
+    async with control_plane() as plane:
+        made = deployment(2)
+        made["metadata"]["annotations"] = {"note": "first"}
+        await plane.create(DEPLOYMENTS, made)
+        await plane.until(lambda: is_rolled_out(plane))
+        changed = deep_copy(await plane.get(DEPLOYMENTS, "web"))
+        changed["metadata"]["annotations"] |= {"note": "second", "more": "too"}
+        changed["spec"]["template"]["spec"]["containers"][0]["image"] = "web:2"
+        await plane.client.update(DEPLOYMENTS, changed)
+        await plane.until(lambda: is_rolled_out(plane))
+
+        await ask_for_rollback(plane, "0")  # the last one
+        found = await plane.get(DEPLOYMENTS, "web")
+        assert annotations(found) == {REVISION: "3", "note": "first"}
+        assert found["spec"]["template"]["metadata"]["labels"] == {"app": "web"}
+        assert images(await staying(plane)) == {"web:1"}
+        assert await plane.events("DeploymentRollback") == ['Rolled back deployment "web" to revision 1']
+
+        await ask_for_rollback(plane, "2")
+        found = await plane.get(DEPLOYMENTS, "web")
+        assert annotations(found) == {REVISION: "4", "note": "second", "more": "too"}
+        assert images(await staying(plane)) == {"web:2"}
+
+        await ask_for_rollback(plane, "4")
+        await ask_for_rollback(plane, "17")
+        assert annotations(await plane.get(DEPLOYMENTS, "web"))[REVISION] == "4"
+        unchanged = 'The rollback revision contains the same template as current deployment "web"'
+        assert await plane.events("DeploymentRollbackTemplateUnchanged") == [unchanged]
+        missing = "Unable to find the revision to rollback to."
+        assert await plane.events("DeploymentRollbackRevisionNotFound") == [missing]
+
+
+@virtual_time
+async def test_a_first_revision_has_nothing_to_roll_back_to() -> None:
+    async with control_plane() as plane:
+        await plane.create(DEPLOYMENTS, deployment(1))
+        await plane.until(lambda: is_rolled_out(plane))
+        await ask_for_rollback(plane, "0")
+        assert await plane.events("DeploymentRollbackRevisionNotFound") == ["Unable to find last revision."]
 
 
 @virtual_time

@@ -17,14 +17,15 @@ REVISION = "deployment.kubernetes.io/revision"
 REVISION_HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
 MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
-_NOT_COPIED = frozenset(
+ROLLBACK_TO = "deprecated.deployment.rollback.to"
+NOT_COPIED = frozenset(
     (
         "kubectl.kubernetes.io/last-applied-configuration",
         REVISION,
         REVISION_HISTORY,
         DESIRED_REPLICAS,
         MAX_REPLICAS,
-        "deprecated.deployment.rollback.to",
+        ROLLBACK_TO,
     )
 )
 _LONGEST_HISTORY = 2000
@@ -103,9 +104,9 @@ def revision(obj: Object) -> int:
         return 0
 
 
-def int_annotation(rs: Object, key: str) -> int | None:
+def int_annotation(obj: Object, key: str) -> int | None:
     try:
-        return int(annotations(rs)[key])
+        return int(annotations(obj)[key])
     except (KeyError, ValueError):
         return None
 
@@ -129,7 +130,7 @@ def new_set_annotations(deployment: Object, rs: Object, new_revision: int, *, ex
     """The annotations that the new ReplicaSet should have."""
     made = dict(annotations(rs))
     for key, value in annotations(deployment).items():
-        if key not in _NOT_COPIED:
+        if key not in NOT_COPIED:
             made[key] = value
     before = made.get(REVISION)
     if before is not None and not before.isdigit():
