@@ -1,7 +1,6 @@
 """Runs the whole control plane in one process: `run_server` starts the parts in order and stops them in reverse."""
 
 import asyncio
-import gc
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, replace
@@ -26,6 +25,7 @@ from minikube_py.bootstrap.kubeconfig import KubeconfigEntry, write_kubeconfig
 from minikube_py.bootstrap.mkube_objects import write_mkube_objects
 from minikube_py.bootstrap.pki import Pki, PkiOptions, ensure_pki
 from minikube_py.config import NetworkConfig, ServerConfig
+from minikube_py.garbage import GarbageCollection
 from minikube_py.host import host_address, needs_root
 from minikube_py.kubelet.fake_nodes import FIRST_NODE_ADDRESS
 from minikube_py.kubelet.first_nodes import make_nodes
@@ -34,12 +34,6 @@ from minikube_py.resources.catalog import built_in_kinds
 from minikube_py.running_server import ApiParts, Server, start
 from minikube_py.store.catalog import StoreSettings, is_shared, open_store
 from minikube_py.store.soft import heartbeats_are_soft
-
-GC_THRESHOLDS = (5_000, 4, 5_000)
-"""Container objects between two young collections: the caches are large and hold no cycles.
-
-What survives is looked at once more soon: after 20 young collections that took a second in a large cluster.
-"""
 
 
 async def run_server(config: ServerConfig) -> None:
@@ -84,10 +78,8 @@ async def run_server(config: ServerConfig) -> None:
         start(group, api.server.aggregated.run(), "aggregated APIs")
         start_parts = await asyncio.to_thread(_load_parts)
         await start_parts(server, ApiParts(api, pki, registry, cluster_id), group)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        await asyncio.Event().wait()
+        with GarbageCollection().in_force():
+            await asyncio.Event().wait()
 
 
 async def _clear_leftovers() -> None:

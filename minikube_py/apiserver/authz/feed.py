@@ -71,6 +71,7 @@ class AuthorizationFeed:
                 async for changes in self._watches[resource]:
                     for change in changes:
                         self._apply(resource, change)
+                return  # the store is closed
             except (RevisionTrimmed, WatcherTooSlow):
                 self._list(resource)
 
