@@ -3,14 +3,13 @@
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from minikube_py import clock, ids
 from minikube_py.client.protocol import SHARED_ANSWER, Client
 from minikube_py.objects.errors import ApiError, NotFound, Object
+from minikube_py.reconciling.event_writers import event_writers
 from minikube_py.resources.kind import GVR
 
 log = logging.getLogger(__name__)
@@ -26,22 +25,6 @@ _SPAM_BURST = 25
 _SPAM_REFILL_PER_SECOND = 1.0 / 300.0
 _LONGEST_MESSAGE = 1024
 _QUEUED_AT_MOST = 10_000
-_WRITTEN_AT_ONCE = 64
-# Of all recorders of a process together: a flood of events must not hold up the writes that events tell of.
-_WRITERS = 3
-_BUSY_TURN_SECONDS, _TURNS_TO_WAIT, _LONGEST_WAIT_SECONDS = 0.002, 5, 0.1
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-
-def _turn() -> asyncio.Semaphore:
-    """Held while an event is written; one for each event loop."""
-    loop = asyncio.get_running_loop()
-    found = _turns.get(loop)
-    if found is None:
-        found = _turns[loop] = asyncio.Semaphore(_WRITERS)
-    return found
-
-
 _NAME_MASK = (1 << 20) - 1
 
 
@@ -83,25 +66,16 @@ def reference(obj: Object, field_path: str = "") -> Object:
     return made
 
 
-async def _give_way() -> None:
-    """Wait the longer, the longer a turn of the loop takes: when it is busy, events are written last."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    await asyncio.sleep(0)
-    turn = loop.time() - began
-    if turn > _BUSY_TURN_SECONDS:
-        await asyncio.sleep(min(turn * _TURNS_TO_WAIT, _LONGEST_WAIT_SECONDS))
-
-
 class EventRecorder:
-    """Records events of one component. Calls return at once; a task writes while there is something to write."""
+    """Records events of one component. Calls return at once; the process's writers write while there is something."""
 
     def __init__(self, client: Client, component: str, host: str = "") -> None:
         self._client = client
         self._component = component
         self._host = host
         self._queue: deque[Object] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._rests = asyncio.Event()
+        self._rests.set()
         self._similar: OrderedDict[tuple[str, ...], _Similar] = OrderedDict()
         self._written: OrderedDict[tuple[str, ...], _Written] = OrderedDict()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
@@ -130,38 +104,37 @@ class EventRecorder:
         if action:
             event["action"] = action
         self._queue.append(event)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._drain(), name=f"events of {self._component}")
+        if self._rests.is_set():
+            self._rests.clear()
+            event_writers().add(self)
 
     async def flush(self) -> None:
         """Wait until everything recorded so far is written (or given up)."""
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        await self._rests.wait()
 
-    async def _drain(self) -> None:
+    # --- for the writers ----------------------------------------------------------------------------------------------
+
+    def take(self, most: int) -> list[Object]:
+        """Events about one matter are counted, so they are written one after the other."""
+        taken: dict[tuple[str, ...], Object] = {}
+        while self._queue and len(taken) < most and _similarity(self._queue[0]) not in taken:
+            event = self._queue.popleft()
+            taken[_similarity(event)] = event
+        return list(taken.values())
+
+    async def write(self, event: Object) -> None:
         try:
-            while self._queue:
-                # Events about one matter are counted one after the other, different ones written at the same time.
-                matters: dict[tuple[str, ...], list[Object]] = {}
-                for _ in range(min(len(self._queue), _WRITTEN_AT_ONCE)):
-                    event = self._queue.popleft()
-                    matters.setdefault(_similarity(event), []).append(event)
-                await asyncio.gather(*(self._write_all(events) for events in matters.values()))
-        finally:
-            self._task = None
-
-    async def _write_all(self, events: list[Object]) -> None:
-        for event in events:
-            async with _turn():
-                await _give_way()
-                await self._give_up_on_error(self._write(event))
-
-    async def _give_up_on_error(self, writing: Coroutine[Any, Any, None]) -> None:
-        try:
-            await writing
+            await self._write(event)
         except (ApiError, OSError, TimeoutError) as error:
             # A namespace that is being deleted takes no events; nobody is helped by a retry.
             log.debug("event of %s not written: %s", self._component, error)
+
+    def rest(self) -> bool:
+        if not self._queue:
+            self._rests.set()
+        return not self._queue
+
+    # --- writing ------------------------------------------------------------------------------------------------------
 
     async def _write(self, event: Object) -> None:
         now = clock.rfc3339()

@@ -99,3 +99,79 @@ async def test_a_flood_about_one_object_is_cut_off() -> None:
         events.event(POD, "Warning", "Failed", "again")
     await events.flush()
     assert [e["count"] for e in store.events.values()] == [25]
+
+
+class SlowStore(EventStore):
+    """Answers when it is told to; what is under way is in `waiting`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[str] = []
+        self.go_on = asyncio.Event()
+
+    async def create(self, gvr: GVR, obj: Object, namespace: str = "", **_: Any) -> Object:
+        self.waiting.append(f"{obj['source']['component']} {obj['message']}")
+        await self.go_on.wait()
+        return await super().create(gvr, obj, namespace)
+
+
+def pod(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "ns", "uid": name}}
+
+
+@virtual_time
+async def test_events_about_different_matters_are_written_together() -> None:
+    store = SlowStore()
+    events = EventRecorder(store, "kubelet")  # type: ignore[arg-type]
+    for reason in ("Pulled", "Created", "Started"):
+        events.event(pod("a"), "Normal", reason, reason)
+    await asyncio.sleep(1)
+    assert store.waiting == ["kubelet Pulled", "kubelet Created", "kubelet Started"]
+    store.go_on.set()
+    await events.flush()
+    assert len(store.events) == 3
+
+
+@virtual_time
+async def test_events_about_one_matter_are_written_one_after_the_other() -> None:
+    store = SlowStore()
+    events = EventRecorder(store, "kubelet")  # type: ignore[arg-type]
+    for text in ("one", "two", "three"):
+        events.event(pod("a"), "Normal", "Pulled", text)
+    await asyncio.sleep(1)
+    assert store.waiting == ["kubelet one"]
+    store.go_on.set()
+    await events.flush()
+    assert store.waiting == ["kubelet one", "kubelet two", "kubelet three"]
+
+
+@virtual_time
+async def test_one_recorder_with_many_events_leaves_others_their_turn() -> None:
+    store = SlowStore()
+    loud, quiet = EventRecorder(store, "loud"), EventRecorder(store, "quiet")  # type: ignore[arg-type]
+    for number in range(100):
+        loud.event(pod(f"p{number}"), "Normal", "Started", str(number))
+    quiet.event(pod("q"), "Normal", "Started", "here")
+    store.go_on.set()
+    await quiet.flush()
+    assert "quiet here" in store.waiting[:20]
+    await loud.flush()
+    assert len(store.events) == 101
+
+
+@virtual_time
+async def test_a_failed_event_is_no_trouble_for_others() -> None:
+    class Broken(EventStore):
+        async def create(self, gvr: GVR, obj: Object, namespace: str = "", **_: Any) -> Object:
+            if obj["reason"] == "Bad":
+                raise RuntimeError("a mistake")
+            return await super().create(gvr, obj, namespace)
+
+    store = Broken()
+    events = EventRecorder(store, "kubelet")  # type: ignore[arg-type]
+    events.event(pod("a"), "Normal", "Bad", "x")
+    events.event(pod("a"), "Normal", "Good", "y")
+    await events.flush()
+    events.event(pod("a"), "Normal", "Better", "z")
+    await events.flush()
+    assert [e["reason"] for e in store.events.values()] == ["Good", "Better"]
