@@ -1,6 +1,6 @@
 """Takes a request body in: the right kind, the right place, known fields only, as fieldValidation asks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import NoneType
 
 from minikube_py.apiserver.call import ApiCall
@@ -10,6 +10,7 @@ from minikube_py.resources import schema
 from minikube_py.resources.kind import GVK
 
 _MAX_COMPLAINTS = 100
+_ALWAYS = frozenset(("apiVersion", "kind"))
 FIELD_VALIDATION = ("Ignore", "Warn", "Strict")
 
 
@@ -50,9 +51,16 @@ def check_body(call: ApiCall, obj: object, expected: GVK) -> None:
     obj["apiVersion"], obj["kind"] = version, name
 
 
-def check_patched(call: ApiCall, obj: Object) -> None:
-    """Checks types, drops unknown fields and nulls in place, and says so as fieldValidation asks."""
-    report = schema.check(call.kind, obj)
+def check_patched(call: ApiCall, obj: Object, touched: Collection[str] | None = None) -> None:
+    """Checks types, drops unknown fields and nulls in place, and says so as fieldValidation asks.
+
+    touched: the fields of the object that may differ from those stored, which have been checked before; None for all.
+    """
+    part = obj if touched is None else {key: value for key, value in obj.items() if key in touched or key in _ALWAYS}
+    report = schema.check(call.kind, part)
+    if touched is not None:
+        for key in [key for key in obj if key in touched and key not in part]:
+            del obj[key]
     told = [_duplicate(path) for path in call.body.duplicates()]
     report_fields(call, report, [*told, *report.warnings()], call.kind.gvk)
 

@@ -1,6 +1,6 @@
 """Turns objects into what the store keeps: keys, bytes with a hole for the revision, and the index of selectors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import orjson
 
@@ -51,14 +51,20 @@ def stored_form(kind: ResourceKind, obj: Object) -> Object:
     return converted
 
 
-def draft_of(kind: ResourceKind, obj: Object, storage_kind: ResourceKind, stored: Object | None = None) -> Draft:
+def draft_of(
+    kind: ResourceKind,
+    obj: Object,
+    storage_kind: ResourceKind,
+    stored: Object | None = None,
+    on_commit: Callable[[Record], None] | None = None,
+) -> Draft:
     """What the store is handed for an object in `kind`'s version; `stored` where its stored form is known already."""
     stored = stored_form(kind, obj) if stored is None else stored
     metadata = obj["metadata"]
     fields = storage_kind.rules.fields
     return Draft(
         encode(stored), metadata.get("uid", ""), metadata.get("labels") or _NO_FIELDS,
-        fields(stored) if fields is not None else _NO_FIELDS,
+        fields(stored) if fields is not None else _NO_FIELDS, on_commit,
     )  # fmt: skip
 
 

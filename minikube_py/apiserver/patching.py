@@ -45,13 +45,15 @@ def patcher(call: ApiCall, media_type: str) -> Callable[[Object], Object]:
         call.leftovers.append(document)
     already_told = len(call.warnings)
     kind = call.kind
+    is_merged = isinstance(document, dict) and media_type in (PatchType.MERGE, PatchType.STRATEGIC)
+    touched = frozenset(document) if is_merged and not kind.custom else None
 
     def produce(old: Object) -> Object:
         new = patch_tree(old, document, media_type, None if kind.custom else schema_node(kind))
         del call.warnings[already_told:]
         check_body(call, new, kind.gvk)
         try:
-            check_patched(call, new)
+            check_patched(call, new, touched)
         except BadRequest as error:
             raise _unfit(error, new, document, media_type) from None
         new.setdefault("metadata", {})

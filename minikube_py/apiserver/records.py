@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -178,6 +178,13 @@ class StoreReader:
             return None
         record = self.store.get(Key(kind.store_resource, namespace if kind.namespaced else "", name))
         return None if record is None else self.records.shared(kind, record)
+
+    def labels(self, gvr: GVR, name: str, namespace: str = "") -> Mapping[str, str]:
+        kind = self.registry.find(gvr)
+        if kind is None:
+            return {}
+        record = self.store.get(Key(kind.store_resource, namespace if kind.namespaced else "", name))
+        return record.labels if record is not None else {}
 
     def changed_at(self, gvr: GVR) -> int:
         """The revision of the newest change to a built-in resource; 0 when there was never an object."""

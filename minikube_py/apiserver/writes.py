@@ -4,7 +4,7 @@ creating.py, updating.py, patching.py and deleting.py are the writes themselves.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Protocol
 
@@ -294,12 +294,12 @@ def record_manager(call: ApiCall, live: Object | None, new: Object, subresource:
 # --- storing ---------------------------------------------------------------------------------------------------------
 
 
-async def draft(call: ApiCall, obj: Object) -> Draft:
+async def draft(call: ApiCall, obj: Object, on_commit: Callable[[Record], None] | None = None) -> Draft:
     """What the store is handed. Raises InternalError when a conversion webhook can't give it."""
     kind, stored = call.kind, None
     if kind.custom_schema is not None and kind.custom_schema.webhook is not None:
         stored = await call.context.conversions.to_storage(kind, obj)
-    return await run_step(call, draft_of, kind, obj, call.context.storage_kind(kind), stored)
+    return await run_step(call, draft_of, kind, obj, call.context.storage_kind(kind), stored, on_commit)
 
 
 async def store(call: ApiCall, obj: Object, key: Key, expected: int | None) -> Record:
@@ -307,9 +307,13 @@ async def store(call: ApiCall, obj: Object, key: Key, expected: int | None) -> R
 
     An object that nobody will change any more is handed to those in the process who watch, too.
     """
-    made, kind, records = await draft(call, obj), call.kind, call.context.records
+    kind, records, on_commit = call.kind, call.context.records, None
     if call.is_answer_shared and not kind.custom and kind.storage_gvk == kind.gvk:
-        made = replace(made, on_commit=lambda record: records.offer(kind, record, obj))
+
+        def on_commit(record: Record) -> None:
+            records.offer(kind, record, obj)
+
+    made = await draft(call, obj, on_commit)
     if expected is None:
         return await call.context.store.create(key, made)
     return await call.context.store.update(key, made, expected)

@@ -102,11 +102,16 @@ def _directed(patch: Object) -> Object:
 def _bare(value: Any) -> Any:
     """A value of the patch as it goes into the object: without directives, and without the nulls inside it."""
     if isinstance(value, dict):
-        return {
-            k: _bare(v)
-            for k, v in value.items()
-            if v is not None and not _is_directive(k) and not (isinstance(v, dict) and _PATCH in v)
-        }
+        kept: Object = {}
+        for key, child in value.items():
+            if child is None or (key.startswith("$") and _is_directive(key)):
+                continue
+            if isinstance(child, dict):
+                if _PATCH not in child:
+                    kept[key] = _bare(child)
+            else:
+                kept[key] = _bare(child) if isinstance(child, list) else child
+        return kept
     if isinstance(value, list):
         return [_bare(v) for v in value if not (isinstance(v, dict) and _PATCH in v)]
     return value

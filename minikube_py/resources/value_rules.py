@@ -90,6 +90,8 @@ def parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def validate_ip(value: str, path: Path, errors: FieldErrors) -> None:
     """An IP in an older field: strict, but not necessarily in canonical form."""
+    if _CANONICAL_IPV4.fullmatch(value):
+        return
     address = parse_ip(value)
     if address is None:
         if _SLOPPY_IPV4.fullmatch(value) and all(int(part) < 256 for part in value.split(".")):
@@ -101,10 +103,14 @@ def validate_ip(value: str, path: Path, errors: FieldErrors) -> None:
 
 
 _SLOPPY_IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_CANONICAL_IPV4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}")
 
 
 def validate_canonical_ip(value: str, path: Path, errors: FieldErrors) -> None:
     """An IP in a newer field, which has to be in canonical form as well."""
+    if _CANONICAL_IPV4.fullmatch(value):
+        return
     before = len(errors.causes)
     validate_ip(value, path, errors)
     address = parse_ip(value)

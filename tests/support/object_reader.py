@@ -1,6 +1,7 @@
 """An ObjectReader over a plain dict, for tests of what reads and never writes."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from minikube_py.objects.errors import Object
 from minikube_py.resources.kind import GVR
@@ -28,6 +29,10 @@ class DictReader:
 
     def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None:
         return self.objects.get((gvr, namespace, name))
+
+    def labels(self, gvr: GVR, name: str, namespace: str = "") -> Mapping[str, str]:
+        found = self.get(gvr, name, namespace)
+        return (found or {}).get("metadata", {}).get("labels") or {}
 
     def changed_at(self, gvr: GVR) -> int:
         return self.changes[gvr]

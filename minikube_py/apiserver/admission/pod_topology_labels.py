@@ -26,8 +26,7 @@ class PodTopologyLabels(Plugin):
         target = request.obj.get("target") or {}
         if target.get("kind") not in (None, "", "Node"):
             return
-        node = self.reader.get(NODES, target.get("name", ""))
-        labels = ((node or {}).get("metadata") or {}).get("labels") or {}
+        labels = self.reader.labels(NODES, target.get("name", ""))
         found = {key: labels[key] for key in LABELS if key in labels}
         if found:
             metadata = request.obj.setdefault("metadata", {})

@@ -1,5 +1,6 @@
 """An admission plugin changes (mutate) or refuses (validate) one write; the catalog orders the plugins."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +20,10 @@ class ObjectReader(Protocol):
     def registry(self) -> KindRegistry: ...
 
     def get(self, gvr: GVR, name: str, namespace: str = "") -> Object | None: ...
+
+    def labels(self, gvr: GVR, name: str, namespace: str = "") -> Mapping[str, str]:
+        """The labels of an object, none where there is no object: without parsing it."""
+        ...
 
     def changed_at(self, gvr: GVR) -> int:
         """The revision of the newest change to a resource; 0 when there was never an object."""
