@@ -59,8 +59,13 @@ def check_patched(call: ApiCall, obj: Object, touched: Collection[str] | None = 
     part = obj if touched is None else {key: value for key, value in obj.items() if key in touched or key in _ALWAYS}
     report = schema.check(call.kind, part)
     if touched is not None:
-        for key in [key for key in obj if key in touched and key not in part]:
-            del obj[key]
+        for key in touched:
+            if key in part:
+                obj[key] = part[key]
+            else:
+                obj.pop(key, None)
+        for key in part.keys() - obj.keys():
+            obj[key] = part[key]
     told = [_duplicate(path) for path in call.body.duplicates()]
     report_fields(call, report, [*told, *report.warnings()], call.kind.gvk)
 

@@ -68,14 +68,10 @@ class Records:
         round of the loop, as watchers do, need not parse it. A tree that nobody wanted by then is not kept.
         """
         obj["metadata"]["resourceVersion"] = str(record.revision)
-        place, offer = (kind.gvk, record.key), (record.revision, obj)
-        self._offered[place] = offer
-        loop = asyncio.get_running_loop()
-        loop.call_soon(loop.call_soon, self._withdraw, place, offer)
-
-    def _withdraw(self, place: tuple[GVK, Key], offer: tuple[int, Object]) -> None:
-        if self._offered.get(place) is offer:
-            del self._offered[place]
+        if not self._offered:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._offered.clear)
+        self._offered[kind.gvk, record.key] = (record.revision, obj)
 
     def fresh(self, kind: ResourceKind, record: Record) -> Object:
         """A parsed object of the caller's own."""
