@@ -16,7 +16,7 @@ from minikube_py.telemetry import set_up_logging
 def run_until_signal(main: Coroutine[Any, Any, None], log_level: str, *, may_use_uvloop: bool = False) -> None:
     """Run `main` until it ends or SIGINT or SIGTERM cancels it. A failure becomes a ClickException (exit code 1)."""
     set_up_logging(log_level)
-    sys.setswitchinterval(0.00002)  # engine calls run in threads: keep the loop's waits for the interpreter short
+    sys.setswitchinterval(0.001)  # engine calls run in threads: keep the loop's waits for the interpreter short
     factory = _uvloop_factory() if may_use_uvloop else None
     try:
         with asyncio.Runner(loop_factory=factory) as runner:

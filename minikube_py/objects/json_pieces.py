@@ -6,7 +6,7 @@ it up as soon as another thread has asked for long enough. The short steps cost 
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextvars import ContextVar
 from heapq import merge
 from itertools import islice
@@ -209,9 +209,9 @@ def _keep_trees(values: list[Any], trees: list[Any]) -> None:
     trees.extend([value for value in values if isinstance(value, (dict, list))])
 
 
-def in_order(names: Iterable[str]) -> Iterable[str]:
+def in_order(names: Collection[str]) -> Iterable[str]:
     """`sorted(names)`."""
-    if not IN_PIECES.get():
+    if len(names) <= _FEW or not IN_PIECES.get():
         return sorted(names)
     left = iter(names)
     return merge(*iter(lambda: sorted(islice(left, _FEW)), []))
