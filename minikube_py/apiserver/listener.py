@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 _BACKLOG = 1024
 _PAUSE_SECONDS = 0.5
 """How long no connection is taken when the process has no room for one (open files, memory)."""
+_HELLO_SECONDS = 10.0
+"""How long a client may take for its first bytes; the handshake as a whole has asyncio's minute."""
 
 
 class Listener:
@@ -52,6 +54,7 @@ class Listener:
         """Set the connection up. A client that does not get through the handshake is the client's own affair."""
         try:
             if self._context is not None:
+                await self._until_it_speaks(connection)
                 await self._turns.next()
             await self._loop.connect_accepted_socket(self._make, connection, ssl=self._context)
         except OSError as error:  # among them what TLS and time limits raise
@@ -60,6 +63,17 @@ class Listener:
         except asyncio.CancelledError:
             connection.close()
             raise
+
+    async def _until_it_speaks(self, connection: socket.socket) -> None:
+        """Its first bytes cost the most: who waits for them has no turn yet. Raises TimeoutError."""
+        heard: asyncio.Future[None] = self._loop.create_future()
+        descriptor = connection.fileno()
+        self._loop.add_reader(descriptor, _settle, heard)
+        try:
+            async with asyncio.timeout(_HELLO_SECONDS):
+                await heard
+        finally:
+            self._loop.remove_reader(descriptor)
 
     async def stop(self) -> None:
         """Take no more connections, and give up those that are being set up."""
@@ -70,6 +84,11 @@ class Listener:
         for task in beginning:
             task.cancel()
         await asyncio.gather(*beginning, return_exceptions=True)
+
+
+def _settle(heard: asyncio.Future[None]) -> None:
+    if not heard.done():
+        heard.set_result(None)
 
 
 async def _bind(host: str, port: int) -> list[socket.socket]:

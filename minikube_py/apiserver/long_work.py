@@ -143,8 +143,11 @@ async def run_large(step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 async def _run(thread: str, context: contextvars.Context, step: Callable[[], T]) -> T:
-    with _quick_switches:
+    _quick_switches.begin()
+    try:
         return await asyncio.get_running_loop().run_in_executor(_thread(thread), context.run, step)
+    finally:
+        _quick_switches.end()
 
 
 class _QuickSwitches:
@@ -154,13 +157,13 @@ class _QuickSwitches:
         self._count = 0
         self._usual = 0.0
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
         if not self._count:
             self._usual = sys.getswitchinterval()
             sys.setswitchinterval(_SWITCH_SECONDS)
         self._count += 1
 
-    def __exit__(self, *_error: object) -> None:
+    def end(self, *_: object) -> None:
         self._count -= 1
         if not self._count:
             sys.setswitchinterval(self._usual)
@@ -172,4 +175,6 @@ _quick_switches = _QuickSwitches()
 def free_later(call: ApiCall) -> None:
     """Has the trees that a large request leaves behind freed where that holds up nobody: when the request is over."""
     if call.leftovers:
-        asyncio.get_running_loop().run_in_executor(_thread("large-requests"), free, call.leftovers)
+        _quick_switches.begin()
+        freeing = asyncio.get_running_loop().run_in_executor(_thread("large-requests"), free, call.leftovers)
+        freeing.add_done_callback(_quick_switches.end)

@@ -402,4 +402,5 @@ def test_warnings(kubectl: Namespace) -> None:
     kubectl("create", "deployment", "web", "--image=x", "--replicas=0")
     patch = '{"spec":{"template":{"spec":{"nodeSelector":{"beta.kubernetes.io/os":"linux"}}}}}'
     assert "Warning: spec.template.spec.nodeSelector" in kubectl.errors("patch", "deploy", "web", "-p", patch)
-    assert kubectl.errors("annotate", "deploy", "web", "a=b") == ""
+    assert kubectl.errors("label", "deploy", "web", "a=b") == ""
+    assert "Warning: spec.template.spec.nodeSelector" in kubectl.errors("annotate", "deploy", "web", "a=b")
