@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from multidict import CIMultiDict
 
 from minikube_py.apiserver.call import ByteChannel, MessageChannel, ResponseStream
+from minikube_py.apiserver.long_work import joined
 from minikube_py.apiserver.response_heads import head, header_text
 from minikube_py.apiserver.taken_connection import TakenConnection
 from minikube_py.objects.errors import BadRequest, RequestTooLarge, Timeout, UnsupportedMediaType
@@ -80,7 +81,9 @@ class HttpExchange:
             raise UnsupportedMediaType(f"the body's content encoding {coding[:40]} is not supported", details={})
         if not self.is_complete:
             await self._read_to_end()
-        body = self._take()
+        chunks, self._chunks = self._chunks, []
+        body = await joined(chunks)
+        self._take()
         if len(body) > MAX_BODY_BYTES:
             raise too_large()
         return body
@@ -112,12 +115,11 @@ class HttpExchange:
                 await self._wait()
 
     def _take(self) -> bytes:
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = []
+        chunks, self._chunks = self._chunks, []
         if self.waiting_bytes:
             self.waiting_bytes = 0
             self.connection.read_on()
-        return data
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def _wait(self) -> None:
         """Until more of the body is here, or its end."""

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from time import perf_counter
@@ -124,6 +124,15 @@ def sliced(parts: Iterable[bytes]) -> Iterator[bytes]:
 def _thread(name: str) -> ThreadPoolExecutor:
     """One thread for each size: several would take the interpreter from the loop in turns."""
     return ThreadPoolExecutor(1, thread_name_prefix=name)
+
+
+async def joined(parts: Sequence[bytes]) -> bytes:
+    """All of them in one, put together in a thread when they are much."""
+    if len(parts) == 1:
+        return parts[0]
+    if sum(map(len, parts)) <= LARGE_BYTES:
+        return b"".join(parts)
+    return await _run("long-requests", contextvars.copy_context(), partial(b"".join, parts))
 
 
 async def run_step(call: ApiCall, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
