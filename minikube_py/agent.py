@@ -38,7 +38,6 @@ async def run_agent(config: AgentConfig) -> None:
     await asyncio.to_thread(files.make)
     if config.container_runtime == "docker":
         await remove_leftovers(HostClaims())
-        HostClaims().hold(files, config.docker_host)
     identity = NodeIdentity(config.data_dir / "agent")
     if not identity.exists():
         await _join(config, identity)
@@ -54,6 +53,8 @@ async def run_agent(config: AgentConfig) -> None:
             network=NetworkConfig(**settings["network"]),
             volumes_dir=files.volumes_dir,
         )
+        if config.container_runtime == "docker":
+            HostClaims().hold(files, config.docker_host)
         files.write_record(_record(config, name))
         async with running_node(options) as kubelet, asyncio.TaskGroup() as group:
             print(f"mkube agent: node {name} has joined {config.server}", flush=True)

@@ -1,5 +1,6 @@
 """What removes objects share that are only kept for a while."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -13,7 +14,7 @@ from minikube_py.reconciling.controller import Source
 from minikube_py.resources.kind import GVR
 
 
-class Expiry:
+class Expiry(ABC):
     """A controller that deletes each object of `resource` at its `end_of`, as `user`."""
 
     name = ""
@@ -24,8 +25,8 @@ class Expiry:
         self._client: Client = context.client_for(self.user)
         self._objects = context.informers.informer(self.resource)
 
-    def end_of(self, obj: Object) -> datetime:
-        raise NotImplementedError
+    @abstractmethod
+    def end_of(self, obj: Object) -> datetime: ...
 
     def sources(self) -> Sequence[Source]:
         return (Source(self._objects),)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minikube_py.bootstrap.host_claims import DIRECTORY as HOST_CLAIMS
 from tests.support.docker_server import docker_server
 from tests.support.prometheus import parse
 from tests.support.server_process import MKUBE, ROOT, MkubeProcess, ProcessFailed, TestServer
@@ -79,3 +80,5 @@ def test_a_bad_token_says_what_is_wrong(tmp_path: Path) -> None:
             )
             with pytest.raises(ProcessFailed, match=text):
                 agent.start()
+        noted = [file.read_text() for file in HOST_CLAIMS.glob("*.json")]
+        assert [text for text in noted if str(tmp_path / "agent") in text] == []  # it made nothing on this machine

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from minikube_py.objects.conditions import get_condition
 from minikube_py.objects.errors import Object
 from tests.support.cluster import https_cluster
 from tests.support.http_calls import HttpCalls, http_calls
 
-SECONDS = 4.0
-FLIP_SECONDS = 0.4
+WRITES = 900
+WRITES_A_FLIP = 80
 GROUP = "stable.example.com"
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.stable.example.com"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -51,7 +52,12 @@ class Crowd:
     seen: dict[tuple[bool, str, str], tuple[str, str]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     writes: int = 0
+    wrote: asyncio.Condition = field(default_factory=asyncio.Condition)
     is_over: bool = False
+
+    async def until(self, writes: int) -> None:
+        async with self.wrote:
+            await self.wrote.wait_for(lambda: self.is_over or self.writes >= writes)
 
     def note(self, where: str, path: str, obj: Object) -> tuple[str, str]:
         metadata = obj["metadata"]
@@ -66,11 +72,14 @@ class Crowd:
     async def write(self) -> None:
         while not self.is_over:
             path, name, k = random.choice(COLLECTIONS), random.choice(NAMES), random.choice("12")
-            self.writes += 1
+            async with self.wrote:
+                self.writes += 1
+                self.wrote.notify_all()
+            count = str(self.writes)
             if random.random() < 0.15:
                 await self.http("DELETE", f"{path}/{name}")
                 continue
-            metadata = {"name": name, "labels": {"k": k}, "annotations": {"count": str(self.writes)}}
+            metadata = {"name": name, "labels": {"k": k}, "annotations": {"count": count}}
             body: Object = {"metadata": metadata, **({} if path == MAPS else {"k": k})}
             reply = await self.http("PATCH", f"{path}/{name}", body, headers=MERGE)
             if reply.code == 404 and path == MAPS:
@@ -125,7 +134,7 @@ class Crowd:
     async def flip(self) -> None:
         storage = "v1"
         while not self.is_over:
-            await asyncio.sleep(FLIP_SECONDS)
+            await self.until(self.writes + WRITES_A_FLIP)
             storage = "v2" if storage == "v1" else "v1"
             await self.http("PATCH", DEFINITION, {"spec": definition(storage)}, headers=MERGE)
 
@@ -139,9 +148,12 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
     async with https_cluster(tmp_path) as cluster, http_calls(cluster) as http:
         body = {"metadata": {"name": "things.stable.example.com"}, "spec": definition("v1")}
         await http("POST", DEFINITION.rpartition("/")[0], body)
-        async with asyncio.timeout(5):
-            while (await http("GET", THINGS["v2"])).code != 200:  # noqa: ASYNC110  nobody tells when it is served
-                await asyncio.sleep(0.01)
+        definitions = DEFINITION.rpartition("/")[0]
+        async with asyncio.timeout(5), http.events(f"{definitions}?watch=1", {"Accept": PLAIN}) as events:
+            async for event in events:
+                if get_condition((event["object"].get("status") or {}).get("conditions") or [], "Established"):
+                    break
+        assert (await http("GET", THINGS["v2"])).code == 200
         yield Crowd(http)
 
 
@@ -149,7 +161,8 @@ async def test_each_revision_looks_the_same_to_all(crowd: Crowd) -> None:
     async with asyncio.TaskGroup() as group:
         for task in crowd.tasks():
             group.create_task(task)
-        await asyncio.sleep(SECONDS)
+        await crowd.until(WRITES)
         crowd.is_over = True
-    assert crowd.writes > 10
+        async with crowd.wrote:
+            crowd.wrote.notify_all()
     assert crowd.wrong == []
